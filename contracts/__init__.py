@@ -1,0 +1,1 @@
+"""The boundaries between the stages, one file each, and the one durable mechanism: the chain."""

@@ -1,0 +1,83 @@
+"""Named arrays as one safetensors file, with columns of text: the data files of bases and deltas.
+
+A text column `name` is stored as `name.text` (uint8, UTF-8 of all values joined) and `name.ends` (int64, where each
+ends). No pickle anywhere; reading checks shapes and bounds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+import numpy as np
+import numpy.typing as npt
+import safetensors.numpy
+from safetensors import SafetensorError
+
+from contracts.errors import Corrupt
+
+Array = npt.NDArray[np.generic]
+Floats = npt.NDArray[np.float32]
+Doubles = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+Column = Sequence[str] | Array
+
+
+def pack(columns: dict[str, Column]) -> bytes:
+    """Return one safetensors file; text columns are sequences of `str`. The same columns give the same bytes."""
+    arrays: dict[str, Array] = {}
+    for name, column in columns.items():
+        if isinstance(column, np.ndarray):
+            arrays[name] = np.ascontiguousarray(column)
+        else:
+            encoded = [text.encode() for text in column]
+            arrays[name + ".text"] = np.frombuffer(b"".join(encoded), dtype=np.uint8)
+            arrays[name + ".ends"] = np.cumsum([len(text) for text in encoded], dtype=np.int64)
+    return bytes(safetensors.numpy.save(arrays))
+
+
+class Arrays:
+    """A read safetensors file; every access checks what it returns. Raises `Corrupt` naming `what`."""
+
+    def __init__(self, data: bytes, what: str) -> None:
+        self._what = what
+        try:
+            self._arrays = safetensors.numpy.load(data)
+        except (SafetensorError, ValueError, KeyError) as error:
+            raise Corrupt(what, f"its header ({error})") from None
+
+    def texts(self, name: str) -> list[str]:
+        """Return a text column."""
+        ends = self._typed(name + ".ends", np.int64, 1)
+        blob = self._typed(name + ".text", np.uint8, 1).tobytes()
+        starts = np.concatenate([np.zeros(1, np.int64), ends])[:-1]
+        if np.any(ends < starts) or (len(ends) and int(ends[-1]) != len(blob)):
+            raise Corrupt(self._what, f"column {name}")
+        try:
+            return [blob[start:end].decode() for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]
+        except UnicodeDecodeError:
+            raise Corrupt(self._what, f"column {name}") from None
+
+    def floats(self, name: str, *shape: int) -> Floats:
+        """Return a float32 array of `shape` (-1: any length)."""
+        return cast(Floats, self._shaped(name, np.float32, shape))
+
+    def doubles(self, name: str, *shape: int) -> Doubles:
+        """Return a float64 array of `shape` (-1: any length)."""
+        return cast(Doubles, self._shaped(name, np.float64, shape))
+
+    def integers(self, name: str, *shape: int) -> Integers:
+        """Return an int64 array of `shape` (-1: any length)."""
+        return cast(Integers, self._shaped(name, np.int64, shape))
+
+    def _shaped(self, name: str, dtype: type[np.generic], shape: tuple[int, ...]) -> npt.NDArray[np.generic]:
+        array = self._typed(name, dtype, len(shape))
+        if any(want not in (-1, got) for want, got in zip(shape, array.shape, strict=True)):
+            raise Corrupt(self._what, f"column {name} of shape {array.shape}, not {shape}")
+        return array
+
+    def _typed(self, name: str, dtype: type[np.generic], dimensions: int) -> npt.NDArray[np.generic]:
+        array = self._arrays.get(name)
+        if array is None or array.dtype != dtype or array.ndim != dimensions:
+            raise Corrupt(self._what, f"column {name}")
+        return array

@@ -1,0 +1,193 @@
+"""The chain: numbered manifests, each created exclusively, each holding the digest of the one before it.
+
+Its head is the highest number that exists; nothing else (an offset, a state DB, a `current` file) is the truth.
+Used three times: shards of a topic-partition, deltas of a (base, partition), served manifests.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import msgspec
+
+from contracts import durable, layout, sealed
+from contracts.errors import ChainBroken, ChainTaken, Corrupt, UnknownSchema
+
+NO_PARENT = ""
+
+
+class DataFile(msgspec.Struct, frozen=True):
+    """A data file as its manifest names it: `name` beside the manifest, `size` in bytes, SHA-256 in hex."""
+
+    name: str
+    size: int
+    sha256: str
+
+
+class Manifest(msgspec.Struct, frozen=True):
+    """The envelope of every manifest; `body` is the stage's own part, `schema` names its type and version."""
+
+    schema: str
+    number: int
+    parent: str
+    files: tuple[DataFile, ...]
+    body: msgspec.Raw
+
+
+Body = TypeVar("Body", bound=msgspec.Struct)
+
+
+@dataclass(frozen=True)
+class Entry(Generic[Body]):
+    """One manifest of a chain, read or prepared: `data` are its bytes on disk, `digest` names it."""
+
+    number: int
+    parent: str
+    digest: str
+    files: tuple[DataFile, ...]
+    body: Body
+    data: bytes
+
+
+class Chain(Generic[Body]):
+    """A chain in `directory` whose bodies are of type `body_type` under the schema name `schema`.
+
+    Reading never writes. Several processes may hold the same chain; of two that create the same number one wins.
+    """
+
+    def __init__(self, directory: Path, schema: str, body_type: type[Body]) -> None:
+        self.directory = directory
+        self.schema = schema
+        self.body_type = body_type
+
+    def head(self, known: int = 0) -> Entry[Body] | None:
+        """Return the highest manifest, None for an empty chain; `known` (a number that exists) makes it quicker."""
+        number = self.head_number(known)
+        return self.read(number) if number else None
+
+    def head_number(self, known: int = 0) -> int:
+        """Probe for the highest number: gallop upwards from `known`, then bisect. 0: the chain is empty."""
+        low, step = known, 1
+        while self._exists(low + step):
+            low, step = low + step, step * 2
+        high = low + step
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if self._exists(middle) else (low, middle)
+        return low
+
+    def read(self, number: int) -> Entry[Body]:
+        """Read manifest `number`. Raises `Corrupt`, `UnknownSchema`, or `ChainBroken` when it is not there."""
+        path = self.directory / layout.manifest_name(number)
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:
+            raise ChainBroken(f"manifest {number} of {self.directory} is missing") from None
+        return self.parse(data, str(path))
+
+    def parse(self, data: bytes, what: str = "a manifest") -> Entry[Body]:
+        """Decode the bytes of a manifest. Raises `Corrupt` at any damage, `UnknownSchema` at another version."""
+        document, seal = sealed.unseal(data, what)
+        try:
+            manifest = msgspec.json.decode(document, type=Manifest)
+            if manifest.schema != self.schema:
+                raise UnknownSchema(f"{what} has schema {manifest.schema!r}, this version reads {self.schema!r}")
+            body = msgspec.json.decode(manifest.body, type=self.body_type)
+        except msgspec.MsgspecError as error:
+            raise Corrupt(what, str(error)) from None
+        return Entry(manifest.number, manifest.parent, seal, manifest.files, body, data)
+
+    def entries(self, after: int = 0) -> Iterator[Entry[Body]]:
+        """Yield the manifests after number `after`, in order, up to the head at the time of asking."""
+        number = after + 1
+        while self._exists(number):
+            yield self.read(number)
+            number += 1
+
+    def prepare(self, after: Entry[Body] | None, body: Body, files: dict[str, bytes]) -> Entry[Body]:
+        """Write the data files (suffix → bytes) durably and return the manifest that would commit them.
+
+        Nothing is visible yet: the files have names that no other attempt uses and that no manifest names.
+        """
+        number = after.number + 1 if after else 1
+        durable.make_directory(self.directory)
+        unique = secrets.token_hex(6)
+        named = tuple(
+            self._write_data(layout.data_name(number, unique, suffix), data) for suffix, data in files.items()
+        )
+        durable.fsync_directory(self.directory)
+        parent = after.digest if after else NO_PARENT
+        raw = msgspec.Raw(msgspec.json.encode(body, order="sorted"))
+        document = msgspec.json.encode(Manifest(self.schema, number, parent, named, raw))
+        data = sealed.seal(document)
+        return Entry(number, parent, sealed.digest(document), named, body, data)
+
+    def create(self, entry: Entry[Body]) -> None:
+        """Make `entry` the head: the commit. Repeating it is harmless.
+
+        Raises `ChainTaken` when another manifest has this number: the caller must drop its local state.
+        """
+        if durable.create_exclusive(self.directory / layout.manifest_name(entry.number), entry.data):
+            return
+        if self.read(entry.number).digest != entry.digest:
+            raise ChainTaken(
+                f"manifest {entry.number} of {self.directory} was created by another process",
+                hint="This process lost the partition: it drops its local state and rebuilds if it still owns it.",
+            )
+
+    def data(self, entry: Entry[Body], suffix: str) -> bytes:
+        """Return the verified bytes of the data file with `suffix`. Raises `Corrupt` or `ChainBroken`."""
+        named = next((file for file in entry.files if file.name.endswith("." + suffix)), None)
+        if named is None:
+            raise ChainBroken(f"manifest {entry.number} of {self.directory} names no .{suffix} file")
+        return self._read_data(named)
+
+    def verify(self, deep: bool = True) -> int:
+        """Prove that the chain is contiguous, that every parent matches, and (`deep`) every data file's digest.
+
+        Returns how many manifests it holds. Raises `ChainBroken` or `Corrupt` at the first fault.
+        """
+        parent, count = NO_PARENT, 0
+        for entry in self.entries():
+            if entry.number != count + 1 or entry.parent != parent:
+                raise ChainBroken(f"manifest {count + 1} of {self.directory} does not follow the one before it")
+            if deep:
+                for file in entry.files:
+                    self._read_data(file)
+            parent, count = entry.digest, count + 1
+        return count
+
+    def remove_orphans(self) -> list[str]:
+        """Delete data files that no manifest names and whose number the head has reached; return their names.
+
+        A file numbered above the head is left: a sleeping writer may still create the manifest that names it.
+        """
+        head = self.head_number()
+        found = [p.name for p in self.directory.glob("*-*")] if self.directory.exists() else []
+        candidates = {name: number for name in found if (number := layout.numbered(name)) and number <= head}
+        named = {file.name for number in set(candidates.values()) for file in self.read(number).files}
+        orphans = sorted(set(candidates) - named)
+        for name in orphans:
+            (self.directory / name).unlink(missing_ok=True)
+        return orphans
+
+    def _exists(self, number: int) -> bool:
+        return number > 0 and (self.directory / layout.manifest_name(number)).exists()
+
+    def _write_data(self, name: str, data: bytes) -> DataFile:
+        durable.write_file(self.directory / name, data)
+        return DataFile(name, len(data), sealed.digest(data))
+
+    def _read_data(self, file: DataFile) -> bytes:
+        path = self.directory / file.name
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:
+            raise ChainBroken(f"data file {path} is missing") from None
+        if len(data) != file.size or sealed.digest(data) != file.sha256:
+            raise Corrupt(str(path), f"its digest ({len(data)} of {file.size} bytes)")
+        return data

@@ -1,0 +1,94 @@
+"""Commit to a chain: the one sequence that shards (streams) and deltas (trainer) share.
+
+ 1. encode, write the data files under a unique name, fsync files and directory.
+ 2. one synced batch into the partition's state DB: state change, position, and the pending manifest.
+ 3. create the next manifest exclusively: the commit.
+ 4. tell the source (a Kafka offset): a hint.
+ 5. the next batch replaces `pending`.
+
+What a crash leaves: before or during 1 a torn data file, after 1 a whole one that no manifest names (`remove_orphans`
+deletes either when the head has passed its number); between 2 and 3 a pending manifest, which `recover` creates;
+between 3 and 4 an old hint, which the owner ignores. `docs/guarantees.md` has the table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic
+
+from contracts.chain import Body, Chain, Entry
+from contracts.crash import reach
+from contracts.errors import ChainTaken
+from contracts.state_db import StateDB
+
+_AT = b"!at"
+_PENDING = b"!pending"
+
+
+@dataclass
+class Committer(Generic[Body]):
+    """The owner's end of one chain: its head as this process knows it and the state DB that goes with it.
+
+    Made by `recover` only. After `ChainTaken` from `commit` the object must not be used again: call `recover`.
+    """
+
+    name: str
+    chain: Chain[Body]
+    state: StateDB
+    head: Entry[Body] | None
+
+    def commit(
+        self,
+        body: Body,
+        files: dict[str, bytes],
+        changes: Mapping[bytes, bytes | None],
+        tell: Callable[[], None] = lambda: None,
+    ) -> Entry[Body]:
+        """Run steps 1 to 4; when it returns, the manifest exists, and state and chain agree.
+
+        Raises `ChainTaken` when another owner was quicker, `OSError` when the disk fails: either ends this owner.
+        `tell` may be lost in a crash; nothing depends on it.
+        """
+        reach(f"{self.name}.commit.0")
+        # Step 1: the data files
+        entry = self.chain.prepare(self.head, body, files)
+        reach(f"{self.name}.commit.1")
+        # Step 2: the state batch with the pending manifest
+        self.state.write({**changes, _AT: entry.digest.encode(), _PENDING: entry.data})
+        reach(f"{self.name}.commit.2")
+        # Step 3: the commit
+        self.chain.create(entry)
+        self.head = entry
+        reach(f"{self.name}.commit.3")
+        # Step 4: the hint
+        tell()
+        reach(f"{self.name}.commit.4")
+        return entry
+
+
+def recover(name: str, chain: Chain[Body], state_directory: Path) -> tuple[Committer[Body], bool]:
+    """Open the state DB of a partition just assigned, and make it agree with the head of the chain.
+
+    Returns the committer, and whether the state is warm: True: it is the state at the head. False: the DB is empty and
+    the caller must rebuild it. Never guesses: a DB that neither is at the head nor one step ahead of it is dropped.
+    """
+    state = StateDB(state_directory)
+    head = chain.head()
+    at, pending = state.get(_AT), state.get(_PENDING)
+    if head and at == head.digest.encode():
+        return Committer(name, chain, state, head), True
+    if pending:
+        entry = chain.parse(pending, "the pending manifest")
+        if entry.parent == (head.digest if head else "") and entry.number == (head.number if head else 0) + 1:
+            try:
+                chain.create(entry)
+                return Committer(name, chain, state, entry), True
+            except ChainTaken:
+                head = chain.head()
+    if at or pending:
+        state.close()
+        StateDB.drop(state_directory)
+        state = StateDB(state_directory)
+    return Committer(name, chain, state, head), False

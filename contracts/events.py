@@ -1,0 +1,179 @@
+"""Boundary 1: the event, one Kafka value: a JSON object tagged by `kind`. docs/formats.md is the human form.
+
+Decoding is total: any bytes give an event or an `EventRejected` with one of `REASONS`. Integrity on the way is the
+CRC-32C of Kafka's record batch, which every consumer of ours checks.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from contracts.errors import EventRejected
+
+SCHEMA = 1
+MAX_VALUE_BYTES = 1 << 20
+EARLIEST = 946_684_800_000  # 2000-01-01 UTC: an older clock was never set
+LATEST = 4_070_908_800_000  # 2099-01-01 UTC: a later clock counts in other units
+MAX_TIMES_APART = 48 * 3600 * 1000
+
+REASONS = (
+    "empty",
+    "too_large",
+    "not_json",
+    "wrong_type",
+    "unknown_kind",
+    "unknown_schema",
+    "bad_time",
+    "times_apart",
+    "bad_number",
+    "wrong_partition",
+)
+
+Id = Annotated[str, Meta(min_length=1, max_length=256)]
+FeatureName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.\-]{1,64}$")]
+FeatureText = Annotated[str, Meta(max_length=256)]
+Milliseconds = Annotated[int, Meta(ge=-(1 << 62), le=1 << 62)]
+Stage = Literal["pre_rank", "rank"]
+
+
+class Context(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Features of a request: discrete ones as text, continuous ones as numbers of float32 precision."""
+
+    discrete: Annotated[dict[FeatureName, FeatureText], Meta(max_length=64)] = {}
+    continuous: Annotated[dict[FeatureName, float], Meta(max_length=64)] = {}
+
+
+class Shown(msgspec.Struct, frozen=True):
+    """An item that the user saw at `position` (from 0)."""
+
+    item_id: Id
+    position: Annotated[int, Meta(ge=0, le=100_000)]
+
+
+class Rejected(msgspec.Struct, frozen=True):
+    """A candidate that ranking threw away at `stage` and the user never saw."""
+
+    item_id: Id
+    stage: Stage
+
+
+class Request(msgspec.Struct, frozen=True, tag_field="kind", tag="request", omit_defaults=True):
+    """An answered request: what was shown, what ranking rejected, and which served version answered (0: unknown)."""
+
+    request_id: Id
+    user_id: Id
+    event_time: Milliseconds
+    ingest_time: Milliseconds
+    context: Context = Context()
+    shown: Annotated[tuple[Shown, ...], Meta(max_length=1000)] = ()
+    rejected: Annotated[tuple[Rejected, ...], Meta(max_length=1000)] = ()
+    arm: FeatureText = ""
+    served_version: Annotated[int, Meta(ge=0, le=1 << 62)] = 0
+    schema: int = SCHEMA
+
+
+class Click(msgspec.Struct, frozen=True, tag_field="kind", tag="click", omit_defaults=True):
+    """A click. `request_id` empty: no request is known, and `context` is the click's own.
+
+    `event_id` empty: the record's source position stands for it.
+    """
+
+    user_id: Id
+    item_id: Id
+    event_time: Milliseconds
+    ingest_time: Milliseconds
+    event_id: FeatureText = ""
+    request_id: FeatureText = ""
+    context: Context = Context()
+    schema: int = SCHEMA
+
+
+class Tick(msgspec.Struct, frozen=True, tag_field="kind", tag="tick", omit_defaults=True):
+    """Ingest time alone, sent to every partition every few seconds, so that silence is in the log too."""
+
+    ingest_time: Milliseconds
+    schema: int = SCHEMA
+
+
+class Item(msgspec.Struct, frozen=True, tag_field="kind", tag="item", omit_defaults=True):
+    """An item of the compacted topic `items`: content features and when it may be shown (0: no bound)."""
+
+    item_id: Id
+    ingest_time: Milliseconds
+    content: Context = Context()
+    available_from: Milliseconds = 0
+    available_until: Milliseconds = 0
+    schema: int = SCHEMA
+
+
+Event = Request | Click | Tick | Item
+
+_decoder = msgspec.json.Decoder(Event)
+_encoder = msgspec.json.Encoder(order="deterministic")
+_float32 = struct.Struct("<f")
+
+
+def encode(event: Event) -> bytes:
+    """Return the Kafka value of `event`; `decode` gives an equal event back."""
+    return _encoder.encode(event)
+
+
+def decode(value: bytes | None) -> Event:
+    """Return the event in a Kafka value, numbers rounded to float32. Raises `EventRejected`, and nothing else."""
+    if not value:
+        raise EventRejected("empty", "a record without a value")
+    if len(value) > MAX_VALUE_BYTES:
+        raise EventRejected("too_large", f"{len(value)} bytes, at most {MAX_VALUE_BYTES} are read")
+    try:
+        event = _decoder.decode(value)
+    except msgspec.ValidationError as error:
+        raise EventRejected(_reason(str(error)), str(error)) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise EventRejected("not_json", str(error)) from None
+    _check(event)
+    return _rounded(event)
+
+
+def float32(number: float) -> float:
+    """Round to float32, as samples hold it. Raises `EventRejected` where it is not a finite float32."""
+    try:
+        rounded: float = _float32.unpack(_float32.pack(number))[0]
+    except OverflowError:
+        rounded = float("inf")
+    if rounded - rounded != 0.0:
+        raise EventRejected("bad_number", f"{number!r} is not a finite 32-bit number")
+    return rounded
+
+
+def _reason(message: str) -> str:
+    if "`$.kind`" in message or "`kind`" in message or "Invalid value" in message:
+        return "unknown_kind"
+    return "wrong_type"
+
+
+def _check(event: Event) -> None:
+    if event.schema != SCHEMA:
+        raise EventRejected("unknown_schema", f"schema {event.schema}, this version reads {SCHEMA}")
+    if not EARLIEST <= event.ingest_time < LATEST:
+        raise EventRejected("bad_time", f"ingest_time {event.ingest_time} ms is not between 2000 and 2099")
+    if isinstance(event, Request | Click):
+        if not EARLIEST <= event.event_time < LATEST:
+            raise EventRejected("bad_time", f"event_time {event.event_time} ms is not between 2000 and 2099")
+        if abs(event.event_time - event.ingest_time) > MAX_TIMES_APART:
+            raise EventRejected("times_apart", "event_time and ingest_time differ by more than 48 hours")
+
+
+def _rounded(event: Event) -> Event:
+    if isinstance(event, Request | Click) and event.context.continuous:
+        return msgspec.structs.replace(event, context=_rounded_context(event.context))
+    if isinstance(event, Item) and event.content.continuous:
+        return msgspec.structs.replace(event, content=_rounded_context(event.content))
+    return event
+
+
+def _rounded_context(context: Context) -> Context:
+    return Context(context.discrete, {name: float32(number) for name, number in context.continuous.items()})

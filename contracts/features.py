@@ -1,0 +1,55 @@
+"""How a context becomes the numbers that a tower eats; written into the base, used by trainer and serving alike."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+
+from contracts.arrays import Floats, Integers
+from contracts.events import Context
+
+
+class DiscreteFeature(msgspec.Struct, frozen=True):
+    """A discrete feature and its known values; the code of `values[i]` is i + 1, of anything else 0."""
+
+    name: str
+    values: tuple[str, ...]
+
+
+class ContinuousFeature(msgspec.Struct, frozen=True):
+    """A continuous feature, standardised by `mean` and `deviation` (> 0); a missing one counts as the mean."""
+
+    name: str
+    mean: float
+    deviation: float
+
+
+class FeatureSpec(msgspec.Struct, frozen=True):
+    """The features that a tower was trained with, in the order of its inputs."""
+
+    discrete: tuple[DiscreteFeature, ...] = ()
+    continuous: tuple[ContinuousFeature, ...] = ()
+
+
+class FeatureEncoder:
+    """Encodes contexts by a spec; the same for training and for serving."""
+
+    def __init__(self, spec: FeatureSpec) -> None:
+        self.spec = spec
+        self._codes = [
+            (feature.name, {value: code for code, value in enumerate(feature.values, start=1)})
+            for feature in spec.discrete
+        ]
+
+    def encode(self, contexts: Sequence[Context]) -> tuple[Integers, Floats]:
+        """Return codes, int64 [n, discrete features], and standardised numbers, float32 [n, continuous features]."""
+        codes = [[known.get(c.discrete.get(name, ""), 0) for name, known in self._codes] for c in contexts]
+        numbers = [
+            [(c.continuous.get(f.name, f.mean) - f.mean) / f.deviation for f in self.spec.continuous] for c in contexts
+        ]
+        return (
+            np.array(codes, dtype=np.int64).reshape(len(contexts), len(self._codes)),
+            np.array(numbers, dtype=np.float32).reshape(len(contexts), len(self.spec.continuous)),
+        )

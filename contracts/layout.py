@@ -1,0 +1,72 @@
+"""Where things lie under a run folder. Nothing else joins paths."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The folders of one run; `root` may hold several topics and bases."""
+
+    root: Path
+
+    def shards(self, topic: str, partition: int) -> Path:
+        """Chain of the shards of one topic-partition."""
+        return self.root / "shards" / _safe(topic) / f"{partition:05d}"
+
+    def bases(self) -> Path:
+        """All bases, a directory each, named by base id."""
+        return self.root / "bases"
+
+    def base(self, base_id: str) -> Path:
+        """One base: its files and, written last, `base.json`."""
+        return self.bases() / _safe(base_id)
+
+    def deltas(self, base_id: str, partition: int) -> Path:
+        """Chain of the deltas of one partition on one base."""
+        return self.root / "deltas" / _safe(base_id) / f"{partition:05d}"
+
+    def served(self) -> Path:
+        """Chain of the served manifests."""
+        return self.root / "served"
+
+    def stream_state(self, topic: str, partition: int) -> Path:
+        """State DB of the joiner of one topic-partition: a cache, may be deleted at any time."""
+        return self.root / "state" / "streams" / _safe(topic) / f"{partition:05d}"
+
+    def trainer_state(self, base_id: str, partition: int) -> Path:
+        """State DB of the online rows of one (base, partition): a cache, may be deleted at any time."""
+        return self.root / "state" / "trainer" / _safe(base_id) / f"{partition:05d}"
+
+    def item_store(self) -> Path:
+        """The file of the embedded vector store (Milvus Lite)."""
+        return self.root / "items.db"
+
+    def worker_data(self, worker: str) -> Path:
+        """Scratch folder of one stream worker process."""
+        return self.root / "state" / "workers" / _safe(worker)
+
+
+def manifest_name(number: int) -> str:
+    """File name of manifest `number` (from 1): zero-padded, so that lexical order is chain order."""
+    return f"{number:020d}.json"
+
+
+def data_name(number: int, unique: str, suffix: str) -> str:
+    """File name of a data file that manifest `number` will name; `unique` differs with every attempt."""
+    return f"{number:020d}-{unique}.{suffix}"
+
+
+def numbered(name: str) -> int | None:
+    """Return the chain number that a file name carries; None for temporary and foreign files."""
+    digits = name[:20]
+    return int(digits) if len(digits) == 20 and digits.isascii() and digits.isdigit() else None
+
+
+def _safe(name: str) -> str:
+    """Turn a foreign name into one path segment (percent-encoded; never empty, `.` or `..`)."""
+    quoted = quote(name, safe="")
+    return quoted.replace(".", "%2E") if quoted in {"", ".", ".."} else quoted

@@ -1,0 +1,87 @@
+"""Boundary 6: the served manifest, one servable. The highest one is what is served.
+
+A rollback is a new manifest that names an older content and holds the deltas after it, so that the next publish goes on
+without them.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from contracts.chain import Chain, Entry
+from contracts.layout import Layout
+
+SCHEMA = "freshet.served/1"
+
+
+class Position(msgspec.Struct, frozen=True):
+    """How far one partition's chain of deltas is served: `delta` (0: the base alone) and its digest."""
+
+    partition: int
+    delta: int
+    digest: str
+    next_ordinal: int
+    watermark: int
+
+
+class Hold(msgspec.Struct, frozen=True):
+    """Deltas first..last (both inclusive) of a partition, kept out of everything that is served on this base."""
+
+    partition: int
+    first: int
+    last: int
+
+
+class Gate(msgspec.Struct, frozen=True):
+    """A check that may refuse a promotion, and what it found, in words."""
+
+    name: str
+    passed: bool
+    detail: str
+
+
+class Served(msgspec.Struct, frozen=True):
+    """Body of a served manifest. `collections`: physical Milvus names, the base's first; never an alias.
+
+    `trend_time` (ms): the time to which trend counts are decayed. `content_of`: the number whose content this is
+    (its own, or for a rollback the older one). `created_at`: processing time, for people only.
+    """
+
+    base_id: str
+    base_digest: str
+    user_tower_sha256: str
+    item_tower_sha256: str
+    collections: tuple[str, ...]
+    positions: tuple[Position, ...]
+    holds: tuple[Hold, ...]
+    trend_time: int
+    first_event_time: int
+    last_event_time: int
+    gates: tuple[Gate, ...]
+    action: Literal["publish", "cut_over", "rollback"]
+    content_of: int
+    who: str
+    why: str
+    created_at: int
+
+
+ServedChain = Chain[Served]
+
+
+def chain(layout: Layout) -> ServedChain:
+    """Return the chain of served manifests under `layout`."""
+    return Chain(layout.served(), SCHEMA, Served)
+
+
+def head(layout: Layout) -> Entry[Served] | None:
+    """Return what is served now, None before the first publish."""
+    return chain(layout).head()
+
+
+def included(served: Served, partition: int) -> list[int]:
+    """Return the numbers of the deltas of `partition` that `served` shows, in order."""
+    delta = next((position.delta for position in served.positions if position.partition == partition), 0)
+    held = {n for hold in served.holds if hold.partition == partition for n in range(hold.first, hold.last + 1)}
+    return [number for number in range(1, delta + 1) if number not in held]

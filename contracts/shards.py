@@ -1,0 +1,144 @@
+"""Boundary 3: the shard, one immutable committed TFRecord file and the manifest whose existence commits it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from typing import Literal
+
+import msgspec
+
+from contracts import samples
+from contracts.chain import Chain, Entry
+from contracts.errors import ChainBroken, Corrupt
+from contracts.layout import Layout
+from contracts.partitions import PARTITIONER
+
+SCHEMA = "freshet.shard/1"
+SAMPLES, DEAD_LETTERS = "tfrecord", "dead.jsonl"
+
+
+class Rebuild(msgspec.Struct, frozen=True):
+    """Where a fold has to start so that the joiner's state at the end of this shard comes out the same.
+
+    `offset`: first record to read; `watermark`: the joiner's before that record (-1: none yet); `detector`: state of
+    the time-jump detector there (empty: none). Outputs of records below the shard's `next_offset` are suppressed.
+    """
+
+    offset: int
+    watermark: int
+    detector: dict[str, int] = {}
+
+
+class Shard(msgspec.Struct, frozen=True):
+    """Body of a shard's manifest. All ranges are [first, next).
+
+    `read` counts records by outcome and sums to `records`; `emitted` counts samples by how they were joined and sums
+    to the samples. `records` is less than the span of offsets only where the log itself has gaps (transactions).
+    `lost`: an operator admitted that the records were lost to retention; a shard without samples is a manifest alone.
+    """
+
+    topic: str
+    topic_id: str
+    partition: int
+    partitions: int
+    first_offset: int
+    next_offset: int
+    first_ordinal: int
+    next_ordinal: int
+    watermark: int
+    first_event_time: int
+    last_event_time: int
+    records: int
+    read: dict[str, int]
+    emitted: dict[str, int]
+    rebuild: Rebuild
+    kind: Literal["samples", "lost"] = "samples"
+    reason: str = ""
+    partitioner: str = PARTITIONER
+
+
+class DeadLetter(msgspec.Struct, frozen=True):
+    """A record that is no event: where it stood, why, and the first bytes of its value (latin-1)."""
+
+    topic: str
+    partition: int
+    offset: int
+    reason: str
+    detail: str
+    value: str
+
+
+ShardChain = Chain[Shard]
+
+
+def chain(layout: Layout, topic: str, partition: int) -> ShardChain:
+    """Return the chain of one topic-partition under `layout`."""
+    return Chain(layout.shards(topic, partition), SCHEMA, Shard)
+
+
+def read_samples(shards: ShardChain, entry: Entry[Shard]) -> list[samples.Sample]:
+    """Return the samples of a shard, checked: digest, CRCs, count, ordinals. Raises `Corrupt`, `ChainBroken`."""
+    count = entry.body.next_ordinal - entry.body.first_ordinal
+    if not count:
+        return []
+    what = f"shard {entry.number} of {shards.directory}"
+    found = [samples.decode(record, what) for record in samples.unframe(shards.data(entry, SAMPLES), what)]
+    if [sample.ordinal for sample in found] != list(range(entry.body.first_ordinal, entry.body.next_ordinal)):
+        raise Corrupt(what, "its ordinals")
+    return found
+
+
+def read_from(shards: ShardChain, ordinal: int = 0) -> Iterator[samples.Sample]:
+    """Yield all committed samples of a partition with this ordinal or a later one, in order."""
+    for entry in shards.entries():
+        if entry.body.next_ordinal > ordinal:
+            yield from (sample for sample in read_samples(shards, entry) if sample.ordinal >= ordinal)
+
+
+def read_dead_letters(shards: ShardChain, entry: Entry[Shard]) -> list[DeadLetter]:
+    """Return the dead letters of a shard."""
+    if not any(file.name.endswith(DEAD_LETTERS) for file in entry.files):
+        return []
+    lines = shards.data(entry, DEAD_LETTERS).splitlines()
+    return [msgspec.json.decode(line, type=DeadLetter) for line in lines]
+
+
+def encode_dead_letters(letters: Iterable[DeadLetter]) -> bytes:
+    """Return the side file of dead letters: a JSON object a line."""
+    return b"".join(msgspec.json.encode(letter) + b"\n" for letter in letters)
+
+
+def verify(shards: ShardChain) -> int:
+    """Prove contiguity of a chain of shards in offsets and ordinals, its counters and all digests.
+
+    Returns the number of manifests. Raises `ChainBroken` or `Corrupt` at the first fault.
+    """
+    count = shards.verify(deep=False)
+    offset = ordinal = None
+    for entry in shards.entries():
+        body = entry.body
+        if offset is not None and (body.first_offset, body.first_ordinal) != (offset, ordinal):
+            raise ChainBroken(f"shard {entry.number} of {shards.directory} leaves a gap or overlaps")
+        emitted = len(read_samples(shards, entry))
+        dead = len(read_dead_letters(shards, entry))
+        if sum(body.read.values()) != body.records or sum(body.emitted.values()) != emitted:
+            raise ChainBroken(f"the counters of shard {entry.number} of {shards.directory} do not add up")
+        if sum(n for outcome, n in body.read.items() if outcome.startswith("rejected:")) != dead:
+            raise ChainBroken(f"the dead letters of shard {entry.number} of {shards.directory} do not add up")
+        offset, ordinal = body.next_offset, body.next_ordinal
+    return count
+
+
+def digest(layout: Layout, topic: str) -> dict[int, str]:
+    """Return the digest over all samples (but their source) of each partition of a topic that has shards."""
+    parent = layout.shards(topic, 0).parent
+    numbers = sorted(int(path.name) for path in parent.iterdir()) if parent.exists() else []
+    return {number: samples.digest(read_from(chain(layout, topic, number))) for number in numbers}
+
+
+def combined(digests: dict[int, str]) -> str:
+    """Return one digest for the digests of several partitions."""
+    return hashlib.sha256(
+        "\n".join(f"{number} {text}" for number, text in sorted(digests.items())).encode()
+    ).hexdigest()

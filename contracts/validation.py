@@ -1,0 +1,57 @@
+"""Boundary 7: the validation record: a block scored before it was learned. A file of the delta that learned it.
+
+One sealed line a record, so each line proves itself; the file's digest is in the delta's manifest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal
+
+import msgspec
+
+from contracts import sealed
+from contracts.errors import Corrupt
+
+SCHEMA = "freshet.validation/1"
+
+
+class BlockScore(msgspec.Struct, frozen=True):
+    """How one arm did on one slice of a block: `hits` among the first `k`, summed `loss` (nats), over `samples`.
+
+    `known`: samples whose item the base knows; the others count as misses. `served_version` 0: nothing was served.
+    `delta`: the delta whose rows the arm answered with (0: the base).
+    """
+
+    base_id: str
+    partition: int
+    first_ordinal: int
+    next_ordinal: int
+    watermark: int
+    served_version: int
+    delta: int
+    arm: Literal["served", "frozen"]
+    slice: str
+    k: int
+    samples: int
+    known: int
+    hits: int
+    loss: float
+    schema: str = SCHEMA
+
+
+def encode(records: Iterable[BlockScore]) -> bytes:
+    """Return a file of records."""
+    return b"".join(sealed.seal(msgspec.json.encode(record)) for record in records)
+
+
+def decode(data: bytes, what: str = "validation records") -> list[BlockScore]:
+    """Return the records of a file. Raises `Corrupt` naming the line."""
+    records = []
+    for number, line in enumerate(data.splitlines(keepends=True), start=1):
+        document, _ = sealed.unseal(line, f"{what}, line {number}")
+        try:
+            records.append(msgspec.json.decode(document, type=BlockScore))
+        except msgspec.MsgspecError as error:
+            raise Corrupt(what, f"line {number} ({error})") from None
+    return records
