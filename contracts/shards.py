@@ -130,11 +130,15 @@ def verify(shards: ShardChain) -> int:
     return count
 
 
-def digest(layout: Layout, topic: str) -> dict[int, str]:
-    """Return the digest over all samples (but their source) of each partition of a topic that has shards."""
+def partitions(layout: Layout, topic: str) -> list[int]:
+    """Return the partitions of a topic that have shards."""
     parent = layout.shards(topic, 0).parent
-    numbers = sorted(int(path.name) for path in parent.iterdir()) if parent.exists() else []
-    return {number: samples.digest(read_from(chain(layout, topic, number))) for number in numbers}
+    return sorted(int(path.name) for path in parent.iterdir()) if parent.exists() else []
+
+
+def samples_digest(shards: ShardChain) -> str:
+    """Return the digest over all samples of a partition, but for their source."""
+    return samples.digest(read_from(shards))
 
 
 def combined(digests: dict[int, str]) -> str:

@@ -1,0 +1,124 @@
+"""The command line: one table of commands; a stage is imported only when one of its commands is called."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from importlib import metadata
+from typing import NamedTuple
+
+from contracts.errors import FreshetError, NotYetBuilt
+
+
+class Command(NamedTuple):
+    """Where a command lives; `module` empty: a later version brings it."""
+
+    words: str
+    module: str
+    function: str
+    help: str
+
+
+COMMANDS = (
+    Command("demo", "examples.demo", "demo", "a click's whole way on one machine, with a page of results"),
+    Command("produce", "streams.commands", "produce", "fill a topic from a click log"),
+    Command("status", "publisher.commands", "status", "what is served, how fresh it is, from which log positions"),
+    Command("doctor", "", "", "find what is wrong with an installation"),
+    Command("streams worker", "streams.commands", "worker", "turn the events of a topic into committed shards"),
+    Command("streams replay", "streams.commands", "replay", "fold a click log into shards, without Kafka"),
+    Command("streams inspect", "streams.commands", "inspect", "look at the shards of a topic; --verify proves them"),
+    Command("streams check-source", "", "", "look at a foreign topic before it is attached"),
+    Command("trainer retrain", "trainer.commands", "retrain", "full retrain: shards of days become a base"),
+    Command("trainer online", "trainer.commands", "online", "online update: shards become deltas on a base"),
+    Command("trainer rebase", "", "", "move the online update onto a new base"),
+    Command("trainer nightly", "", "", "the night in one command"),
+    Command("trainer explain", "", "", "which clicks made a user's row"),
+    Command("trainer import", "", "", "bring your own two-tower model"),
+    Command("publish once", "publisher.commands", "once", "publish what is new as the next served version"),
+    Command("publish run", "publisher.commands", "run", "publish every interval until stopped"),
+    Command("publish rollback", "publisher.commands", "rollback", "serve an earlier version again"),
+    Command("publish history", "publisher.commands", "history", "the served versions, newest last"),
+    Command("publish diff", "", "", "what two versions differ in"),
+    Command("publish retire", "", "", "delete what no rollback may need"),
+    Command("serve", "", "", "answer over HTTP, with a dashboard"),
+    Command("retrieve", "serving.commands", "retrieve", "the top k items for a user, as served now"),
+    Command("evaluate", "", "", "judge the online update on any log"),
+    Command("experiment", "", "", "test a claim about training and publishing"),
+)
+
+EXTRAS = {"streams": "streams", "trainer": "trainer", "publisher": "publisher", "serving": "serving"}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; return its exit code: 0 done, 1 the machine failed, 2 a person has to change something."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _run(words)
+    except FreshetError as error:
+        print(f"freshet: {error}", file=sys.stderr)
+        if error.hint:
+            print(f"  {error.hint}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("freshet: interrupted; the same command goes on from here", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of a pipe, `head` for one, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+
+
+def _run(words: list[str]) -> int:
+    if not words or words[0] in {"-h", "--help", "help"}:
+        print(overview())
+        return 0
+    if words[0] == "--version":
+        print(f"freshet {metadata.version('freshet')}")
+        return 0
+    command = next((c for c in COMMANDS if c.words.split() == words[: len(c.words.split())]), None)
+    if command is None:
+        return _unknown(words)
+    if not command.module:
+        raise NotYetBuilt(f"`freshet {command.words}` ({command.help}) comes in a later version")
+    function = getattr(_load(command), command.function)
+    return int(function(words[len(command.words.split()) :]))
+
+
+def _load(command: Command) -> object:
+    try:
+        return importlib.import_module(command.module)
+    except ModuleNotFoundError as error:
+        extra = EXTRAS.get(command.module.partition(".")[0], "demo")
+        raise FreshetError(
+            f"`freshet {command.words}` needs the package {error.name!r}, which is not installed",
+            hint=f"Install it with: pip install 'freshet[{extra}]', or `make setup` in a checkout.",
+        ) from None
+
+
+def _unknown(words: list[str]) -> int:
+    near = [c for c in COMMANDS if c.words.split()[0] == words[0]]
+    if near and (len(words) == 1 or words[1] in {"-h", "--help"}):
+        print(overview(near))
+        return 0 if len(words) > 1 else 2
+    print(f"freshet: no command `{' '.join(words[:2])}`\n  `freshet --help` lists them all.", file=sys.stderr)
+    return 2
+
+
+def overview(commands: Sequence[Command] = COMMANDS) -> str:
+    """Return the table of commands as text."""
+    lines = [
+        "Freshet keeps a two-tower retrieval model fresh between nightly retrains.",
+        "",
+        "usage: freshet COMMAND ...",
+        "",
+    ]
+    for command in commands:
+        later = "" if command.module else "  [later version]"
+        lines.append(f"  {command.words:<22}{command.help}{later}")
+    lines += ["", "`freshet COMMAND --help` explains a command. `make demo` shows everything on one machine."]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Click events become committed shards."""

@@ -1,0 +1,77 @@
+"""Lines of plain and gzipped files, with errors that a person can act on."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+from contracts.errors import MissingInput
+from contracts.events import MAX_VALUE_BYTES
+
+# The decoder refuses a longer value; this much of a longer line is enough to let it do so.
+LINE_BYTES = MAX_VALUE_BYTES + 1
+GZIP_MAGIC = b"\x1f\x8b"
+_SAMPLE_BYTES = 1 << 18
+
+
+def files_at(path: Path, *patterns: str) -> list[Path]:
+    """Return the file at `path`, or the files of a folder that match a pattern, in name order. Raises `MissingInput`."""
+    if not path.exists():
+        raise MissingInput(f"there is no file or folder {path}", hint="Check the path after --data.")
+    if not path.is_dir():
+        return [path]
+    found = sorted({file for pattern in patterns for file in path.glob(pattern) if file.is_file()})
+    if not found:
+        raise MissingInput(
+            f"folder {path} holds no file that matches {' or '.join(patterns)}",
+            hint="Name the file itself after --data, or check --format.",
+        )
+    return found
+
+
+def lines(path: Path) -> Iterator[bytes]:
+    """Yield the lines of a file without their ends, cut off at `LINE_BYTES`; gzip is known by its first bytes.
+
+    Raises `MissingInput` naming the line where a file turns out to be torn or unreadable.
+    """
+    number = 0
+    try:
+        with _opened(path) as stream:
+            while line := stream.readline(LINE_BYTES):
+                number += 1
+                if len(line) == LINE_BYTES and not line.endswith(b"\n"):
+                    _skip_rest(stream)
+                yield line.rstrip(b"\r\n")
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise MissingInput(
+            f"{path} is torn after line {number} ({error})",
+            hint=f"Fetch it again; `gzip -t {path}` tells whether it is whole.",
+        ) from None
+    except OSError as error:
+        raise MissingInput(f"{path} cannot be read: {error.strerror or error}") from None
+
+
+def line_estimate(paths: list[Path]) -> int:
+    """Return about how many lines the files hold, judged by the beginning of the first and the sizes of all."""
+    try:
+        with paths[0].open("rb") as stream:
+            sample = stream.read(_SAMPLE_BYTES)
+        size = sum(path.stat().st_size for path in paths)
+        text = zlib.decompressobj(wbits=31).decompress(sample) if sample.startswith(GZIP_MAGIC) else sample
+    except (OSError, zlib.error):
+        return 0
+    return text.count(b"\n") * size // max(len(sample), 1)
+
+
+def _opened(path: Path) -> IO[bytes]:
+    with path.open("rb") as stream:
+        zipped = stream.read(2) == GZIP_MAGIC
+    return gzip.open(path, "rb") if zipped else path.open("rb")
+
+
+def _skip_rest(stream: IO[bytes]) -> None:
+    while (rest := stream.readline(LINE_BYTES)) and not rest.endswith(b"\n"):
+        pass

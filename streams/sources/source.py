@@ -1,0 +1,78 @@
+"""A source: a historical log that can be read from its start as often as one likes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from itertools import islice
+
+from contracts.days import day_of
+from contracts.errors import Disorder, MissingInput
+from contracts.events import EARLIEST, LATEST, Event
+from streams.log import CLOSING_MS, TICK_MS, LogRecord, RawRecord, partitioned
+
+Events = Iterator[Event | RawRecord]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A log and what is known about it without reading it.
+
+    `name`: short, fit for topics and folders. `day_zone`: where its days begin. `total`: about how many events
+    (for progress bars), None if unknown. `read` gives the same events in the same order each time.
+    `sort_hint`: the sentence with the command that puts the log in order.
+    """
+
+    name: str
+    day_zone: str
+    read: Callable[[], Events]
+    total: int | None = None
+    sort_hint: str = ""
+    disorder_ms: int = 0
+
+    def events(self) -> Events:
+        """Yield the events from the start, bad rows as `RawRecord`. Raises `MissingInput` where a file is torn."""
+        return self.read()
+
+    def records(self, partitions: int, tick_ms: int = TICK_MS, closing_ms: int = CLOSING_MS) -> Iterator[LogRecord]:
+        """Yield the log as `partitioned` does; `Disorder` comes with the command that sorts this very log."""
+        try:
+            yield from partitioned(self.read(), partitions, tick_ms, self.disorder_ms, closing_ms)
+        except Disorder as error:
+            raise Disorder(str(error), hint=self.sort_hint or error.hint) from None
+
+
+def on_days(source: Source, days: frozenset[str]) -> Source:
+    """Return the part of `source` that came in on the given days (YYYY-MM-DD in its day_zone); no days: all of it.
+
+    A bad row belongs to the day of the event before it. Reading raises `MissingInput` if nothing is left.
+    """
+    if not days:
+        return source
+    return replace(source, read=lambda: _on_days(source, days), total=None)
+
+
+def limited(source: Source, count: int) -> Source:
+    """Return the first `count` events of `source`."""
+    total = None if source.total is None else min(count, source.total)
+    return replace(source, read=lambda: islice(source.read(), count), total=total)
+
+
+def _on_days(source: Source, days: frozenset[str]) -> Events:
+    seen: set[str] = set()
+    hour, day = -1, ""
+    for event in source.read():
+        if not isinstance(event, RawRecord) and EARLIEST <= event.ingest_time < LATEST:
+            # A zone's offset is a multiple of a quarter of an hour: one look-up in so long is enough.
+            if event.ingest_time // 900_000 != hour:
+                hour = event.ingest_time // 900_000
+                day = day_of(event.ingest_time, source.day_zone)
+                seen.add(day)
+        if day in days:
+            yield event
+    if not seen & days:
+        span = f"its days are {min(seen)} to {max(seen)}" if seen else "it holds no event"
+        raise MissingInput(
+            f"{source.name} holds nothing of {', '.join(sorted(days))}: {span}",
+            hint=f"Days are counted in {source.day_zone}.",
+        )

@@ -1,0 +1,26 @@
+"""Faust's Kafka transport, reading only committed records; Faust has no setting for that but its own transactions."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, ClassVar
+
+from faust.transport.drivers import aiokafka as driver
+
+
+class _ConsumerThread(driver.AIOKafkaConsumerThread):
+    def _create_consumer(self, loop: asyncio.AbstractEventLoop) -> Any:
+        consumer = super()._create_consumer(loop)
+        consumer._isolation_level = "read_committed"
+        return consumer
+
+
+class _Consumer(driver.Consumer):
+    def _new_consumer_thread(self) -> Any:
+        return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+
+class ReadCommitted(driver.Transport):
+    """The transport that an app gets instead of the default one."""
+
+    Consumer: ClassVar[Any] = _Consumer
