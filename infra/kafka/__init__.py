@@ -1,0 +1,1 @@
+"""A Kafka broker to be had on any machine: in a container, or as a local Java process."""

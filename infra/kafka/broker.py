@@ -1,0 +1,127 @@
+"""A single-node KRaft broker as a local Java process."""
+
+from __future__ import annotations
+
+import base64
+import shutil
+import subprocess
+import tempfile
+import uuid
+from pathlib import Path
+from types import TracebackType
+
+from contracts.errors import UsageError
+from infra.kafka.jars import fetch_jars
+from infra.kafka.java import require_java
+from infra.kafka.readiness import broker_answers
+from infra.kafka.settings import Listeners, as_properties, broker_settings
+from infra.ports import free_ports, is_free
+from infra.processes import Program, ServerFailed, ServerProcess
+
+START_PATIENCE_S = 60.0
+STOP_PATIENCE_S = 20.0
+_LOG4J = Path(__file__).with_name("log4j2.xml")
+
+
+class LocalBroker:
+    """A broker on 127.0.0.1 with a data folder, a port pair and a log of its own.
+
+    `stop` and `kill` end the process and keep port and data, so `restart` brings the same broker back; `close` ends it
+    for good and deletes the folder if the broker made it. Use it as a context manager: start on entry, close on exit.
+    What a killed broker had acknowledged but not yet written to disk survives, because the operating system keeps it.
+    """
+
+    def __init__(self, folder: Path | None = None, port: int | None = None) -> None:
+        """`folder`: where data and log go (a temporary one if None); `port`: for clients (a free one if None)."""
+        if port is not None and not is_free(port):
+            raise UsageError(f"Port {port} is in use.", hint="Name another port, or end what listens there.")
+        chosen, controller_port = free_ports(2)
+        self._listeners = Listeners("127.0.0.1", port or chosen, controller_port, port or chosen)
+        self._own_folder = folder is None
+        self.folder = (folder or Path(tempfile.mkdtemp(prefix="freshet-kafka-"))).resolve()
+        self._process: ServerProcess | None = None
+
+    @property
+    def bootstrap(self) -> str:
+        """Return the `host:port` for clients."""
+        return f"127.0.0.1:{self._listeners.advertised_port}"
+
+    @property
+    def log(self) -> Path:
+        """Return the file that holds everything the broker said."""
+        return self.folder / "broker.log"
+
+    def start(self) -> None:
+        """Start the broker and return when topics can be created on it.
+
+        Raises MissingServer without Java or jars, ServerFailed when the broker does not come up.
+        """
+        if self._process is None:
+            require_java()
+            classpath = f"{fetch_jars()}/*"
+            self._format(classpath)
+            self._process = ServerProcess(self._program(classpath))
+        self._process.start(lambda: broker_answers(self.bootstrap), START_PATIENCE_S)
+
+    def stop(self) -> None:
+        """End the broker in order; its data and its port stay."""
+        if self._process is not None:
+            self._process.stop(STOP_PATIENCE_S)
+
+    def kill(self) -> None:
+        """End the broker with SIGKILL; its data and its port stay."""
+        if self._process is not None:
+            self._process.kill()
+
+    def restart(self) -> None:
+        """End the broker if it runs, and start it on the same data and port."""
+        self.stop()
+        self.start()
+
+    def close(self) -> None:
+        """End the broker for good, and delete its folder if it was a temporary one."""
+        if self._own_folder:
+            self.kill()
+            shutil.rmtree(self.folder, ignore_errors=True)
+        else:
+            self.stop()
+
+    def __enter__(self) -> LocalBroker:
+        """Start the broker."""
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        """Close the broker."""
+        self.close()
+
+    def _program(self, classpath: str) -> Program:
+        logging = f"-Dlog4j2.configurationFile={_LOG4J}"
+        command = ["java", "-Xmx512m", logging, "-cp", classpath, "kafka.Kafka", str(self._properties)]
+        return Program("The Kafka broker", command, self.log, self.folder)
+
+    @property
+    def _properties(self) -> Path:
+        return self.folder / "server.properties"
+
+    def _format(self, classpath: str) -> None:
+        """Write the settings, and make the data folder that of a new cluster unless it already is one's."""
+        data = self.folder / "data"
+        data.mkdir(parents=True, exist_ok=True)
+        self._properties.write_text(as_properties(broker_settings(self._listeners, str(data))), encoding="utf-8")
+        logging = f"-Dlog4j2.configurationFile={_LOG4J}"
+        tool = ["java", logging, "-cp", classpath, "kafka.tools.StorageTool", "format", "--ignore-formatted"]
+        command = [*tool, "-t", new_cluster_id(), "-c", str(self._properties)]
+        answer = subprocess.run(command, capture_output=True, text=True, check=False)
+        if answer.returncode != 0:
+            said = (answer.stdout + answer.stderr).strip().replace("\n", " | ")
+            raise ServerFailed(f"Kafka could not format {data}: {said}", hint="Give the broker another folder.")
+
+
+def new_cluster_id() -> str:
+    """Return a random cluster id as Kafka writes them: 16 bytes, URL-safe base64, unpadded."""
+    return base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode("ascii")

@@ -1,0 +1,1 @@
+"""A Milvus server to be had without an engine or a registry."""

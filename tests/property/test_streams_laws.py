@@ -1,0 +1,125 @@
+"""Laws 2, 4 and 8: what the log holds decides about samples; chunks, cuts and deaths do not."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contracts import events, samples, shards
+from contracts.errors import EventRejected
+from contracts.events import Click, Request
+from contracts.layout import Layout
+from contracts.samples import Sample
+from contracts.state_db import StateDB
+from streams.join import Windows
+from streams.pipeline import Pipeline, Record, Rotation
+from streams.shard_writer import PartitionWriter
+from tests.support.logs import ONE_PARTITION, mixed_log, records
+
+SHORT = Windows(join_ms=120_000, late_ms=600_000, park_ms=60_000, dedupe_ms=600_000)
+seeds = st.integers(0, 10_000)
+
+
+def folded(log: list[Record], chunk: int, rotation: Rotation) -> list[Sample]:
+    pipeline = Pipeline.cold(ONE_PARTITION, 0, SHORT, rotation, None)
+    closed = [shard for at in range(0, len(log), chunk) for shard in pipeline.process(log[at : at + chunk])]
+    files = (shard.files[shards.SAMPLES] for shard in closed if shards.SAMPLES in shard.files)
+    return [samples.decode(record) for file in files for record in samples.unframe(file)]
+
+
+@given(
+    seeds, st.sampled_from([1, 7, 5000]), st.sampled_from([Rotation(1), Rotation(13, 30_000), Rotation(4096, 600_000)])
+)
+def test_chunks_and_cuts_leave_no_trace_in_samples(seed: int, chunk: int, rotation: Rotation) -> None:
+    log = records(mixed_log(seed))
+    plain, other = folded(log, 5000, Rotation(1)), folded(log, chunk, rotation)
+    assert other == plain[: len(other)]
+    assert len(other) > 20
+    assert [sample.ordinal for sample in plain] == list(range(len(plain)))
+
+
+@given(seeds)
+def test_counters_of_every_shard_sum_to_its_records_and_its_samples(seed: int) -> None:
+    log = records(mixed_log(seed))
+    outcomes: Counter[str] = Counter()
+    for closed in Pipeline.cold(ONE_PARTITION, 0, SHORT, Rotation(10), None).process(log):
+        body = closed.body
+        assert sum(body.read.values()) == body.records == body.next_offset - body.first_offset
+        assert sum(body.emitted.values()) == body.next_ordinal - body.first_ordinal
+        outcomes.update(body.read)
+    assert sum(outcomes.values()) <= len(log)
+    assert {"requests", "ticks", "clicks:direct", "clicks:request", "clicks:duplicate"} <= set(outcomes)
+
+
+@given(seeds)
+def test_an_item_that_was_shown_and_not_clicked_is_never_a_hard_negative(seed: int) -> None:
+    log = mixed_log(seed)
+    by_id = {event.request_id: event for event in log if isinstance(event, Request)}
+    clicks = {offset: event for offset, event in enumerate(log) if isinstance(event, Click)}
+    carried = 0
+    for sample in folded(records(log), 5000, Rotation(1)):
+        request = by_id.get(clicks[sample.source.offset].request_id)
+        shown = {item.item_id for item in request.shown} if request else set()
+        negatives = {negative.item_id for negative in sample.hard_negatives}
+        carried += len(negatives)
+        assert not negatives & (shown | {sample.item_id})
+    assert carried > 0
+
+
+@given(seeds)
+def test_every_click_is_counted_once_and_leaves_at_most_once(seed: int) -> None:
+    log = mixed_log(seed)
+    sources = [sample.source.offset for sample in folded(records(log), 5000, Rotation(1))]
+    assert len(set(sources)) == len(sources)
+    ids = [log[offset].event_id for offset in sources]  # type: ignore[union-attr]
+    assert all(isinstance(log[offset], Click) for offset in sources)
+    assert len(ids) == len(sources)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("stops", [(40,), (3, 90, 91, 200), tuple(range(10, 300, 17))])
+@pytest.mark.parametrize("lose_state", [False, True])
+def test_a_partition_that_changes_hands_again_and_again_gives_the_same_samples(
+    tmp_path: Path, seed: int, stops: tuple[int, ...], lose_state: bool
+) -> None:
+    log, layout = records(mixed_log(seed)), Layout(tmp_path)
+    for stop in (*stops, len(log)):
+        writer = PartitionWriter(layout, ONE_PARTITION, 0, SHORT, Rotation(10, 30_000))
+        writer.begin(0)
+        writer.feed(log[writer.expected : stop])
+        writer.close()
+        if lose_state:
+            StateDB.drop(layout.stream_state("events", 0))
+    chain = shards.chain(layout, "events", 0)
+    assert shards.verify(chain) == chain.head_number()
+    found = list(shards.read_from(chain))
+    assert found == folded(log, 5000, Rotation(10, 30_000))
+    assert samples.digest(found) == samples.digest(folded(log, 7, Rotation(10, 30_000)))
+
+
+def test_a_rebuild_reads_no_more_of_the_log_than_its_horizon(tmp_path: Path) -> None:
+    log, layout = records(mixed_log(3, size=3000)), Layout(tmp_path)
+    whole = PartitionWriter(layout, ONE_PARTITION, 0, SHORT, Rotation(10, 30_000))
+    whole.begin(0)
+    whole.feed(log[:2500])
+    whole.close()
+    StateDB.drop(layout.stream_state("events", 0))
+    again = PartitionWriter(layout, ONE_PARTITION, 0, SHORT, Rotation(10, 30_000))
+    assert again.committed is not None
+    assert 0 < again.expected < again.committed.next_offset
+    times = [time for record in log[again.expected : 2500] if (time := _ingest_time(record)) is not None]
+    assert max(times) - min(times) <= SHORT.horizon_ms + 4_200_000  # a mark every ten minutes, leaps of an hour
+    again.feed(log[again.expected :])
+    again.close()
+    assert list(shards.read_from(shards.chain(layout, "events", 0))) == folded(log, 5000, Rotation(10, 30_000))
+
+
+def _ingest_time(record: Record) -> int | None:
+    try:
+        return events.decode(record.value).ingest_time
+    except EventRejected:
+        return None

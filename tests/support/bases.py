@@ -1,0 +1,280 @@
+"""Small bases and chains of deltas, made without the trainer: numpy, a tiny ONNX user tower, and fixed seeds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import msgspec
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from contracts import deltas, served, shards, trend
+from contracts.arrays import Floats, pack
+from contracts.bases import (
+    DENSE,
+    ITEM_TOWER,
+    ITEMS,
+    TREND,
+    USER_TOWER,
+    USERS,
+    Base,
+    BaseStore,
+    Items,
+    OnlineSettings,
+    OpenBase,
+    Towers,
+    pack_items,
+    pack_users,
+)
+from contracts.chain import Entry
+from contracts.deltas import Changes, Delta
+from contracts.features import ContinuousFeature, DiscreteFeature, FeatureSpec
+from contracts.layout import Layout
+from contracts.partitions import partition_of
+from contracts.rows import RING, Row
+from contracts.shards import Rebuild, Shard
+
+CUT = 1_507_000_000_000  # ms: the watermark of every tiny base's cut
+MINUTE = 60_000
+NO_FEATURES = FeatureSpec()
+SOME_FEATURES = FeatureSpec(
+    (DiscreteFeature("device", ("phone", "desktop")), DiscreteFeature("country", ("BR", "PT", "US"))),
+    (ContinuousFeature("hour", 12.0, 6.0),),
+)
+
+
+@dataclass(frozen=True)
+class Tiny:
+    """How a tiny base comes out; the same values give the same bytes."""
+
+    base_id: str = "tiny"
+    users: int = 20
+    items: int = 40
+    partitions: int = 2
+    width: int = 8
+    seed: int = 0
+    context: FeatureSpec = SOME_FEATURES
+    online: OnlineSettings = field(default_factory=lambda: OnlineSettings(bias_weight=0.5))
+    trending: int = 3
+    cut_watermark: int = CUT
+
+
+def tiny_base(layout: Layout, tiny: Tiny = Tiny()) -> OpenBase:
+    """Write the base under `layout` (or find it there) and open it."""
+    rng = np.random.default_rng(tiny.seed)
+    items = item_side(rng, tiny.items, tiny.width)
+    rows = {f"u{n}": random_row(rng, tiny.width, items.ids, CUT - MINUTE * n) for n in range(tiny.users)}
+    tower = user_tower(rng, tiny.width, tiny.context)
+    files = {
+        DENSE: pack({"nothing": np.zeros(1, np.float32)}),
+        USERS: pack_users(unit(rng, tiny.width), rows, tiny.width),
+        ITEMS: pack_items(items),
+        TREND: pack({"items": items.ids[: tiny.trending], "counts": np.linspace(1, 5, tiny.trending)}),
+        USER_TOWER: tower,
+        ITEM_TOWER: tower,
+    }
+    return BaseStore(layout).write(_manifest(tiny), files)
+
+
+def item_side(rng: np.random.Generator, count: int, width: int) -> Items:
+    """Return items `i0`, `i1`, ... with vectors of length 1 and small biases."""
+    vectors = rng.normal(size=(count, width)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    embeddings = rng.normal(size=(count, width)).astype(np.float32)
+    return Items([f"i{n}" for n in range(count)], embeddings, vectors, rng.normal(size=count).astype(np.float32))
+
+
+def random_row(rng: np.random.Generator, width: int, item_ids: list[str], last_event_time: int) -> Row:
+    """Return a row with a few clicked items in its ring."""
+    clicked = rng.choice(item_ids, size=min(4, len(item_ids)), replace=False).tolist()
+    return Row(unit(rng, width) * np.float32(0.5), len(clicked), last_event_time, tuple(clicked)[-RING:])
+
+
+def unit(rng: np.random.Generator, width: int) -> Floats:
+    """Return a random direction, float32 [width]."""
+    vector = rng.normal(size=width)
+    return np.asarray(vector / np.linalg.norm(vector), dtype=np.float32)
+
+
+def user_tower(rng: np.random.Generator, width: int, spec: FeatureSpec, temperature: float = 0.1) -> bytes:
+    """Return a user tower as ONNX: h = id_embedding + codes A + numbers B; the user vector is h / |h| / temperature.
+
+    An input for features that `spec` lacks is absent, as in a tower that the trainer exports.
+    """
+    inputs, nodes, weights, last = [_input("id_embedding", TensorProto.FLOAT, width)], [], [], "id_embedding"
+    for name, count, kind in (
+        ("codes", len(spec.discrete), TensorProto.INT64),
+        ("numbers", len(spec.continuous), TensorProto.FLOAT),
+    ):
+        if count:
+            inputs.append(_input(name, kind, count))
+            matrix = (rng.normal(size=(count, width)) * 0.1).astype(np.float32)
+            weights.append(numpy_helper.from_array(matrix, f"{name}_weights"))
+            nodes += [
+                helper.make_node("Cast", [name], [f"{name}_float"], to=TensorProto.FLOAT),
+                helper.make_node("MatMul", [f"{name}_float", f"{name}_weights"], [f"{name}_part"]),
+                helper.make_node("Add", [last, f"{name}_part"], [f"with_{name}"]),
+            ]
+            last = f"with_{name}"
+    weights.append(numpy_helper.from_array(np.array(temperature, dtype=np.float32), "temperature"))
+    nodes += [
+        helper.make_node("LpNormalization", [last], ["direction"], axis=1, p=2),
+        helper.make_node("Div", ["direction", "temperature"], ["user_vector"]),
+    ]
+    outputs = [helper.make_tensor_value_info("user_vector", TensorProto.FLOAT, ["n", width])]
+    graph = helper.make_graph(nodes, "user_tower", inputs, outputs, weights)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    onnx.checker.check_model(model)
+    return bytes(model.SerializeToString())
+
+
+def append_delta(layout: Layout, base: OpenBase, partition: int, changes: Changes, samples: int = 1) -> Entry[Delta]:
+    """Append one delta of `samples` samples to the chain of a partition, half an hour after the one before."""
+    chain = deltas.chain(layout, base.manifest.base_id, partition)
+    head = chain.head()
+    entry = chain.prepare(
+        head, next_body(base, head, partition, samples), {deltas.ROWS: deltas.encode(changes, changes.common.shape[0])}
+    )
+    chain.create(entry)
+    return entry
+
+
+def next_body(base: OpenBase, head: Entry[Delta] | None, partition: int, samples: int = 1) -> Delta:
+    """Return the body of a delta that follows `head` (None: the base)."""
+    manifest = base.manifest
+    first, watermark = (
+        (head.body.next_ordinal, head.body.watermark) if head else (manifest.cut[partition], manifest.cut_watermark)
+    )
+    return Delta(
+        base_id=manifest.base_id,
+        base_digest=base.digest,
+        topic=manifest.topic,
+        partition=partition,
+        partitions=manifest.partitions,
+        first_ordinal=first,
+        next_ordinal=first + samples,
+        watermark=watermark + 30 * MINUTE,
+        first_event_time=watermark + MINUTE if samples else 0,
+        last_event_time=watermark + 29 * MINUTE if samples else 0,
+        width=manifest.towers.width,
+        trend_t0=manifest.trend_t0,
+        samples=samples,
+        learned=samples,
+        trend_only=0,
+        set_aside=0,
+        touched_rows=samples,
+    )
+
+
+def random_changes(base: OpenBase, partition: int, seed: int, users: int = 3) -> Changes:
+    """Return what a delta could bring: rows of users of the partition (known ones and new), clicks, a common row."""
+    rng = np.random.default_rng((seed, partition))
+    width, items = base.manifest.towers.width, base.items.ids
+    pool = [f"{kind}{n}" for kind in ("u", "new") for n in range(100)]
+    mine = [user for user in pool if partition_of(user, base.manifest.partitions) == partition]
+    when = base.manifest.cut_watermark + seed * 30 * MINUTE
+    rows = {str(user): random_row(rng, width, items, when) for user in rng.choice(mine, size=users, replace=False)}
+    clicked = [str(item) for item in rng.choice([*items, "stranger1", "stranger2"], size=4, replace=False)]
+    one = trend.weight(when, base.manifest.trend_t0, base.manifest.online.half_life_ms)
+    return Changes(unit(rng, width), seed + 1, rows, trend={item: one * (n + 1) for n, item in enumerate(clicked)})
+
+
+def append_round(layout: Layout, base: OpenBase, seed: int) -> None:
+    """Append one random delta to every partition."""
+    for partition in range(base.manifest.partitions):
+        append_delta(layout, base, partition, random_changes(base, partition, seed))
+
+
+def with_row(changes: Changes, user: str, row: Row) -> Changes:
+    """Return the changes with one more row."""
+    return replace(changes, rows={**changes.rows, user: row})
+
+
+def append_shard(layout: Layout, topic: str, partition: int, records: int, samples: int, watermark: int) -> None:
+    """Append the manifest of a shard (and no samples file) that covers so many records and samples."""
+    chain = shards.chain(layout, topic, partition)
+    head = chain.head()
+    offset, ordinal = (head.body.next_offset, head.body.next_ordinal) if head else (0, 0)
+    body = Shard(
+        topic=topic,
+        topic_id="id",
+        partition=partition,
+        partitions=2,
+        first_offset=offset,
+        next_offset=offset + records,
+        first_ordinal=ordinal,
+        next_ordinal=ordinal + samples,
+        watermark=watermark,
+        first_event_time=watermark,
+        last_event_time=watermark,
+        records=records,
+        read={},
+        emitted={},
+        rebuild=Rebuild(0, -1),
+    )
+    chain.create(chain.prepare(head, body, {}))
+
+
+def _manifest(tiny: Tiny) -> Base:
+    return Base(
+        base_id=tiny.base_id,
+        parent="",
+        parent_digest="",
+        topic="events",
+        topic_id="id",
+        partitions=tiny.partitions,
+        cut=tuple(100 + n for n in range(tiny.partitions)),
+        cut_watermark=tiny.cut_watermark,
+        days=("2017-10-01",),
+        day_zone="UTC",
+        towers=Towers(tiny.width, 0, "cosine", 0.1, tiny.context, NO_FEATURES),
+        online=tiny.online,
+        trend_t0=tiny.cut_watermark,
+        cpu_family="any",
+        seed=tiny.seed,
+        metrics={},
+    )
+
+
+def _input(name: str, kind: int, width: int) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(name, kind, ["n", width])
+
+
+def online(base: OpenBase, **changed: float) -> OnlineSettings:
+    """Return the base's online settings with some of them changed."""
+    return msgspec.structs.replace(base.manifest.online, **changed)
+
+
+def serve(layout: Layout, base: OpenBase, holds: tuple[served.Hold, ...] = ()) -> Entry[served.Served]:
+    """Create the next served manifest by hand: the heads of all delta chains, no vector store, no gates."""
+    manifest = base.manifest
+    heads = {n: deltas.chain(layout, manifest.base_id, n).head() for n in range(manifest.partitions)}
+    positions = tuple(
+        served.Position(n, head.number, head.digest, head.body.next_ordinal, head.body.watermark)
+        if head
+        else served.Position(n, 0, "", manifest.cut[n], manifest.cut_watermark)
+        for n, head in heads.items()
+    )
+    chain = served.chain(layout)
+    body = served.Served(
+        base_id=manifest.base_id,
+        base_digest=base.digest,
+        user_tower_sha256=base.sha256(USER_TOWER),
+        item_tower_sha256=base.sha256(ITEM_TOWER),
+        collections=("nowhere",),
+        positions=positions,
+        holds=holds,
+        trend_time=max(position.watermark for position in positions),
+        first_event_time=manifest.cut_watermark,
+        last_event_time=manifest.cut_watermark,
+        gates=(),
+        action="publish",
+        content_of=chain.head_number() + 1,
+        who="test",
+        why="",
+        created_at=0,
+    )
+    entry = chain.prepare(chain.head(), body, {})
+    chain.create(entry)
+    return entry

@@ -1,0 +1,98 @@
+"""What the joiner does with each kind of click."""
+
+from __future__ import annotations
+
+from contracts.events import Click, Context, Event, Rejected, Request, Shown, Tick
+from streams.join import JoinedClick, Joiner, Windows
+from tests.support.logs import MINUTE, START
+
+WINDOWS = Windows()
+
+
+def run(*log: Event) -> tuple[list[str], list[JoinedClick]]:
+    joiner = Joiner(WINDOWS)
+    outcomes: list[str] = []
+    left: list[JoinedClick] = []
+    for offset, event in enumerate(log):
+        left += joiner.advance(event.ingest_time)
+        outcome, leaving = joiner.process(event, offset)
+        outcomes.append(outcome)
+        left += leaving
+    return outcomes, left
+
+
+def request(at: int, request_id: str = "r") -> Request:
+    shown, rejected = (Shown("a", 0), Shown("b", 1)), (Rejected("b", "rank"), Rejected("c", "pre_rank"))
+    return Request(request_id, "u", START + at, START + at, Context({"os": "1"}), shown, rejected, "arm", 3)
+
+
+def click(at: int, event_id: str = "", request_id: str = "") -> Click:
+    return Click("u", "a", START + at, START + at, event_id, request_id)
+
+
+def test_a_click_without_a_request_leaves_at_once() -> None:
+    outcomes, left = run(click(0))
+    assert outcomes == ["clicks:direct"]
+    assert [(one.joined, one.offset, one.request) for one in left] == [("direct", 0, None)]
+
+
+def test_a_click_takes_context_and_rejected_candidates_from_its_request() -> None:
+    outcomes, left = run(request(0), click(MINUTE, request_id="r"))
+    assert outcomes == ["requests", "clicks:request"]
+    assert left[0].request is not None
+    assert left[0].request.context == Context({"os": "1"})
+    assert left[0].request.served_version == 3
+
+
+def test_a_candidate_that_was_shown_as_well_is_no_rejected_one() -> None:
+    _, left = run(request(0), click(MINUTE, request_id="r"))
+    assert left[0].request is not None
+    assert [item.item_id for item in left[0].request.rejected] == ["c"]
+
+
+def test_a_click_before_its_request_waits_for_it() -> None:
+    outcomes, left = run(click(0, request_id="r"), request(MINUTE))
+    assert outcomes == ["clicks:parked", "requests"]
+    assert [(one.joined, one.offset) for one in left] == [("request", 0)]
+
+
+def test_a_click_whose_request_does_not_come_leaves_as_an_orphan_after_two_minutes() -> None:
+    _, early = run(click(0, request_id="r"), Tick(START + 2 * MINUTE - 1))
+    _, left = run(click(0, request_id="r"), Tick(START + 2 * MINUTE), request(3 * MINUTE))
+    assert early == []
+    assert [(one.joined, one.request) for one in left] == [("orphan", None)]
+
+
+def test_a_click_half_an_hour_after_its_request_is_late_and_keeps_its_context() -> None:
+    outcomes, left = run(request(0), click(30 * MINUTE, request_id="r"))
+    assert outcomes[-1] == "clicks:late"
+    assert left[0].joined == "late"
+    assert left[0].request is not None
+
+
+def test_a_request_is_forgotten_after_a_day() -> None:
+    outcomes, _ = run(request(0), click(24 * 60 * MINUTE, request_id="r"))
+    assert outcomes[-1] == "clicks:parked"
+
+
+def test_a_click_with_a_known_event_id_is_a_duplicate_for_a_day() -> None:
+    outcomes, left = run(click(0, "e"), click(5, "e"), click(24 * 60 * MINUTE, "e"), click(48 * 60 * MINUTE + 1, "e"))
+    assert outcomes == ["clicks:direct", "clicks:duplicate", "clicks:duplicate", "clicks:direct"]
+    assert len(left) == 2
+
+
+def test_clicks_without_an_event_id_are_never_duplicates() -> None:
+    assert run(click(0), click(0))[0] == ["clicks:direct"] * 2
+
+
+def test_timers_fire_in_the_order_of_their_deadlines_then_offsets() -> None:
+    late, early = click(10, "1", "x"), click(20, "2", "y")
+    _, left = run(late, early, click(20, "3", "x"), Tick(START + 10 * MINUTE))
+    assert [one.offset for one in left] == [0, 1, 2]
+
+
+def test_the_watermark_never_goes_back() -> None:
+    joiner = Joiner(WINDOWS)
+    list(joiner.advance(START))
+    list(joiner.advance(START - MINUTE))
+    assert joiner.watermark == START
