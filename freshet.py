@@ -23,11 +23,11 @@ class Command(NamedTuple):
 
 COMMANDS = (
     Command("demo", "examples.demo", "demo", "a click's whole way on one machine, with a page of results"),
-    Command("produce", "streams.commands", "produce", "fill a topic from a click log"),
+    Command("produce", "streams.commands_produce", "produce", "fill a topic from a click log"),
     Command("status", "publisher.commands", "status", "what is served, how fresh it is, from which log positions"),
     Command("doctor", "", "", "find what is wrong with an installation"),
     Command("streams worker", "streams.commands", "worker", "turn the events of a topic into committed shards"),
-    Command("streams replay", "streams.commands", "replay", "fold a click log into shards, without Kafka"),
+    Command("streams replay", "streams.commands_replay", "replay", "fold a click log into shards, without Kafka"),
     Command("streams inspect", "streams.commands", "inspect", "look at the shards of a topic; --verify proves them"),
     Command("streams check-source", "", "", "look at a foreign topic before it is attached"),
     Command("trainer retrain", "trainer.commands", "retrain", "full retrain: shards of days become a base"),

@@ -107,7 +107,7 @@ class BaseStore:
     def ids(self) -> list[str]:
         """Return the ids of all finished bases, sorted."""
         folder = self.layout.bases()
-        return sorted(path.parent.name for path in folder.glob(f"*/{MANIFEST}")) if folder.exists() else []
+        return sorted(path.parent.name for path in folder.glob(f"[!.]*/{MANIFEST}")) if folder.exists() else []
 
     def write(self, base: Base, files: dict[str, bytes]) -> OpenBase:
         """Write all files into a directory beside and rename it to its name: the commit of a full retrain.
@@ -146,7 +146,7 @@ def parse(document: bytes, what: str) -> Base:
         if msgspec.json.decode(schema) != SCHEMA:
             raise UnknownSchema(f"{what} has schema {bytes(schema).decode()}, this version reads {SCHEMA!r}")
         return msgspec.json.decode(document, type=Base)
-    except msgspec.MsgspecError as error:
+    except ValueError as error:  # MsgspecError, UnicodeDecodeError
         raise Corrupt(what, str(error)) from None
 
 

@@ -87,7 +87,10 @@ class Chain(Generic[Body]):
             data = path.read_bytes()
         except FileNotFoundError:
             raise ChainBroken(f"manifest {number} of {self.directory} is missing") from None
-        return self.parse(data, str(path))
+        entry = self.parse(data, str(path))
+        if entry.number != number:
+            raise ChainBroken(f"{path} holds manifest {entry.number}, not {number}")
+        return entry
 
     def parse(self, data: bytes, what: str = "a manifest") -> Entry[Body]:
         """Decode the bytes of a manifest. Raises `Corrupt` at any damage, `UnknownSchema` at another version."""
@@ -97,7 +100,7 @@ class Chain(Generic[Body]):
             if manifest.schema != self.schema:
                 raise UnknownSchema(f"{what} has schema {manifest.schema!r}, this version reads {self.schema!r}")
             body = msgspec.json.decode(manifest.body, type=self.body_type)
-        except msgspec.MsgspecError as error:
+        except ValueError as error:  # MsgspecError, UnicodeDecodeError
             raise Corrupt(what, str(error)) from None
         return Entry(manifest.number, manifest.parent, seal, manifest.files, body, data)
 
@@ -151,14 +154,15 @@ class Chain(Generic[Body]):
 
         Returns how many manifests it holds. Raises `ChainBroken` or `Corrupt` at the first fault.
         """
-        parent, count = NO_PARENT, 0
-        for entry in self.entries():
-            if entry.number != count + 1 or entry.parent != parent:
-                raise ChainBroken(f"manifest {count + 1} of {self.directory} does not follow the one before it")
+        parent, count = NO_PARENT, self._highest()
+        for number in range(1, count + 1):
+            entry = self.read(number)
+            if entry.parent != parent:
+                raise ChainBroken(f"manifest {number} of {self.directory} does not follow the one before it")
             if deep:
                 for file in entry.files:
                     self._read_data(file)
-            parent, count = entry.digest, count + 1
+            parent = entry.digest
         return count
 
     def remove_orphans(self) -> list[str]:
@@ -174,6 +178,14 @@ class Chain(Generic[Body]):
         for name in orphans:
             (self.directory / name).unlink(missing_ok=True)
         return orphans
+
+    def _highest(self) -> int:
+        """List the directory instead of probing it: a gap ends a probe, and must not hide what follows it."""
+        names = [path.name for path in self.directory.glob("*.json")] if self.directory.exists() else []
+        numbers = [
+            number for name in names if (number := layout.numbered(name)) and name == layout.manifest_name(number)
+        ]
+        return max(numbers, default=0)
 
     def _exists(self, number: int) -> bool:
         return number > 0 and (self.directory / layout.manifest_name(number)).exists()

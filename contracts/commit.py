@@ -20,7 +20,7 @@ from typing import Generic
 
 from contracts.chain import Body, Chain, Entry
 from contracts.crash import reach
-from contracts.errors import ChainTaken
+from contracts.errors import ChainTaken, Corrupt, UnknownSchema
 from contracts.state_db import StateDB
 
 _AT = b"!at"
@@ -79,16 +79,23 @@ def recover(name: str, chain: Chain[Body], state_directory: Path) -> tuple[Commi
     at, pending = state.get(_AT), state.get(_PENDING)
     if head and at == head.digest.encode():
         return Committer(name, chain, state, head), True
-    if pending:
-        entry = chain.parse(pending, "the pending manifest")
-        if entry.parent == (head.digest if head else "") and entry.number == (head.number if head else 0) + 1:
-            try:
-                chain.create(entry)
-                return Committer(name, chain, state, entry), True
-            except ChainTaken:
-                head = chain.head()
+    entry = _readable(chain, pending) if pending else None
+    if entry and entry.parent == (head.digest if head else "") and entry.number == (head.number if head else 0) + 1:
+        try:
+            chain.create(entry)
+            return Committer(name, chain, state, entry), True
+        except ChainTaken:
+            head = chain.head()
     if at or pending:
         state.close()
         StateDB.drop(state_directory)
         state = StateDB(state_directory)
     return Committer(name, chain, state, head), False
+
+
+def _readable(chain: Chain[Body], pending: bytes) -> Entry[Body] | None:
+    """Decode a pending manifest; None where it is damaged or of another schema: the DB is a cache, and is dropped."""
+    try:
+        return chain.parse(pending, "the pending manifest")
+    except (Corrupt, UnknownSchema):
+        return None

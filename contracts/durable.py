@@ -32,12 +32,17 @@ def fsync_directory(directory: Path) -> None:
 def write_file(path: Path, data: bytes) -> None:
     """Write a file whose name nobody else uses or waits for (a data file that no manifest names yet), fsynced.
 
-    The directory is not fsynced: call `fsync_directory` once after the last file of a group.
+    The directory is not fsynced: call `fsync_directory` once after the last file of a group. When it raises, it has
+    left nothing.
     """
     with open(path, "xb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+        try:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        except BaseException:
+            path.unlink()
+            raise
 
 
 def create_exclusive(path: Path, data: bytes) -> bool:
@@ -81,8 +86,8 @@ def publish_directory(finished: Path, final: Path) -> bool:
 @contextmanager
 def _beside(path: Path, data: bytes) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
+    write_file(temporary, data)
     try:
-        write_file(temporary, data)
         yield temporary
     finally:
         temporary.unlink(missing_ok=True)

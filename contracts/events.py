@@ -6,7 +6,9 @@ CRC-32C of Kafka's record batch, which every consumer of ours checks.
 
 from __future__ import annotations
 
+import re
 import struct
+from itertools import accumulate
 from typing import Annotated, Literal
 
 import msgspec
@@ -16,6 +18,7 @@ from contracts.errors import EventRejected
 
 SCHEMA = 1
 MAX_VALUE_BYTES = 1 << 20
+MAX_NESTING = 200
 EARLIEST = 946_684_800_000  # 2000-01-01 UTC: an older clock was never set
 LATEST = 4_070_908_800_000  # 2099-01-01 UTC: a later clock counts in other units
 MAX_TIMES_APART = 48 * 3600 * 1000
@@ -34,7 +37,7 @@ REASONS = (
 )
 
 Id = Annotated[str, Meta(min_length=1, max_length=256)]
-FeatureName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.\-]{1,64}$")]
+FeatureName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.\-]{1,64}\Z")]
 FeatureText = Annotated[str, Meta(max_length=256)]
 Milliseconds = Annotated[int, Meta(ge=-(1 << 62), le=1 << 62)]
 Stage = Literal["pre_rank", "rank"]
@@ -115,6 +118,8 @@ Event = Request | Click | Tick | Item
 _decoder = msgspec.json.Decoder(Event)
 _encoder = msgspec.json.Encoder(order="deterministic")
 _float32 = struct.Struct("<f")
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 
 def encode(event: Event) -> bytes:
@@ -130,10 +135,10 @@ def decode(value: bytes | None) -> Event:
         raise EventRejected("too_large", f"{len(value)} bytes, at most {MAX_VALUE_BYTES} are read")
     try:
         event = _decoder.decode(value)
-    except msgspec.ValidationError as error:
-        raise EventRejected(_reason(str(error)), str(error)) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise EventRejected("not_json", str(error)) from None
+        _check_nesting(value, 0)
+        raise EventRejected(_reason(error), str(error)) from None
+    _check_nesting(value, len(event.shown) + len(event.rejected) if isinstance(event, Request) else 0)
     _check(event)
     return _rounded(event)
 
@@ -149,10 +154,22 @@ def float32(number: float) -> float:
     return rounded
 
 
-def _reason(message: str) -> str:
-    if "`$.kind`" in message or "`kind`" in message or "Invalid value" in message:
-        return "unknown_kind"
-    return "wrong_type"
+def _check_nesting(value: bytes, flat: int) -> None:
+    """Refuse what nests deeper than `MAX_NESTING`; `flat` brackets are known not to nest.
+
+    The decoder's own limit moves with the stack of its caller: who calls must not decide what is an event.
+    """
+    if len(value) <= MAX_NESTING or value.count(b"[") + value.count(b"{") - flat <= MAX_NESTING:
+        return
+    brackets = _STRING.sub(b"", value).translate(None, _NO_BRACKETS)
+    if max(accumulate(1 if bracket in b"[{" else -1 for bracket in brackets), default=0) > MAX_NESTING:
+        raise EventRejected("not_json", f"brackets nest deeper than {MAX_NESTING}")
+
+
+def _reason(error: Exception) -> str:
+    if not isinstance(error, msgspec.ValidationError):
+        return "not_json"
+    return "unknown_kind" if str(error).endswith(("`$.kind`", "required field `kind`")) else "wrong_type"
 
 
 def _check(event: Event) -> None:

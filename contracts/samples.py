@@ -6,6 +6,7 @@ length, data, masked CRC-32C of the data (tensorflow/core/lib/io/record_writer.h
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import struct
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,8 +14,6 @@ from typing import Any, Literal
 
 import google_crc32c
 import msgspec
-from tfrecord import example_pb2
-from tfrecord.writer import TFRecordWriter
 
 from contracts.errors import Corrupt, UnknownSchema
 from contracts.events import Context, Rejected
@@ -55,7 +54,7 @@ class Sample(msgspec.Struct, frozen=True):
 
 def encode(sample: Sample) -> bytes:
     """Return the sample as a serialized `tf.train.Example`; the same sample gives the same bytes."""
-    example = example_pb2.Example()
+    example = _tfrecord().example_pb2.Example()
     feature = example.features.feature
     for name, number in _numbers(sample).items():
         feature[name].int64_list.value.append(number)
@@ -72,7 +71,7 @@ def encode(sample: Sample) -> bytes:
 def decode(data: bytes, what: str = "a sample") -> Sample:
     """Return the sample in a serialized Example. Raises `Corrupt` or `UnknownSchema`."""
     try:
-        example = example_pb2.Example.FromString(data)
+        example = _tfrecord().example_pb2.Example.FromString(data)
     except Exception as error:  # protobuf's DecodeError; the package does not promise which class
         raise Corrupt(what, f"its protobuf ({error})") from None
     feature = example.features.feature
@@ -86,10 +85,11 @@ def decode(data: bytes, what: str = "a sample") -> Sample:
 
 def frame(records: Iterable[bytes]) -> bytes:
     """Return the bytes of a TFRecord file that holds `records`."""
+    masked_crc = _tfrecord().TFRecordWriter.masked_crc
     parts: list[bytes] = []
     for record in records:
         length = struct.pack("<Q", len(record))
-        parts += (length, TFRecordWriter.masked_crc(length), record, TFRecordWriter.masked_crc(record))
+        parts += (length, masked_crc(length), record, masked_crc(record))
     return b"".join(parts)
 
 
@@ -115,6 +115,14 @@ def digest(samples: Iterable[Sample]) -> str:
         anonymous = msgspec.structs.replace(sample, source=Source("", 0, 0))
         hashed.update(msgspec.msgpack.encode(anonymous, order="deterministic"))
     return hashed.hexdigest()
+
+
+@functools.cache
+def _tfrecord() -> Any:
+    """Import the tfrecord package when a sample is first touched: it imports torch where torch is installed."""
+    import tfrecord
+
+    return tfrecord
 
 
 def _numbers(sample: Sample) -> dict[str, int]:

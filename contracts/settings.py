@@ -11,6 +11,7 @@ from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
     TomlConfigSettingsSource,
 )
 
@@ -35,17 +36,32 @@ class StageSettings(BaseSettings):
     @classmethod
     def load(cls, **overrides: Any) -> Self:
         """Read the file and the environment; `overrides` (from the command line) win. Raises `UsageError`."""
+        prefix = f"FRESHET_{cls.stage.upper()}_"
+        cls._refuse_unknown_variables(prefix)
         try:
-            return cls(_env_prefix=f"FRESHET_{cls.stage.upper()}_", **overrides)
+            return cls(_env_prefix=prefix, **overrides)
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             key = ".".join(map(str, first["loc"]))
             raise UsageError(
                 f"setting {key!r} of stage {cls.stage}: {first['msg']}",
-                hint=f"See {config_folder() / (cls.stage + '.toml')} and the variables FRESHET_{cls.stage.upper()}_*.",
+                hint=f"See {config_folder() / (cls.stage + '.toml')} and the variables {prefix}*.",
             ) from None
+        except SettingsError as error:
+            raise UsageError(f"a variable {prefix}* cannot be read: {error}") from None
         except ValueError as error:  # tomllib's decode error
             raise UsageError(f"{config_folder() / (cls.stage + '.toml')} is not TOML: {error}") from None
+
+    @classmethod
+    def _refuse_unknown_variables(cls, prefix: str) -> None:
+        """The settings library ignores a variable that it does not know; a mistyped one must not pass in silence."""
+        for name in sorted(os.environ):
+            key = name.upper().removeprefix(prefix).lower().partition("__")[0]
+            if name.upper().startswith(prefix) and key not in cls.model_fields:
+                raise UsageError(
+                    f"no setting {key!r} of stage {cls.stage} for the variable {name}",
+                    hint=f"See {config_folder() / (cls.stage + '.toml')} for all of them.",
+                )
 
     @classmethod
     def settings_customise_sources(

@@ -97,11 +97,14 @@ def read_from(shards: ShardChain, ordinal: int = 0) -> Iterator[samples.Sample]:
 
 
 def read_dead_letters(shards: ShardChain, entry: Entry[Shard]) -> list[DeadLetter]:
-    """Return the dead letters of a shard."""
+    """Return the dead letters of a shard. Raises `Corrupt`, `ChainBroken`."""
     if not any(file.name.endswith(DEAD_LETTERS) for file in entry.files):
         return []
     lines = shards.data(entry, DEAD_LETTERS).splitlines()
-    return [msgspec.json.decode(line, type=DeadLetter) for line in lines]
+    try:
+        return [msgspec.json.decode(line, type=DeadLetter) for line in lines]
+    except ValueError as error:  # MsgspecError, UnicodeDecodeError
+        raise Corrupt(f"shard {entry.number} of {shards.directory}", f"its dead letters ({error})") from None
 
 
 def encode_dead_letters(letters: Iterable[DeadLetter]) -> bytes:

@@ -11,7 +11,7 @@ from typing import Literal
 import msgspec
 
 from contracts import sealed
-from contracts.errors import Corrupt
+from contracts.errors import Corrupt, UnknownSchema
 
 SCHEMA = "freshet.validation/1"
 
@@ -40,18 +40,25 @@ class BlockScore(msgspec.Struct, frozen=True):
     schema: str = SCHEMA
 
 
+class _Version(msgspec.Struct):
+    schema: str = ""
+
+
 def encode(records: Iterable[BlockScore]) -> bytes:
     """Return a file of records."""
     return b"".join(sealed.seal(msgspec.json.encode(record)) for record in records)
 
 
 def decode(data: bytes, what: str = "validation records") -> list[BlockScore]:
-    """Return the records of a file. Raises `Corrupt` naming the line."""
+    """Return the records of a file. Raises `Corrupt` or `UnknownSchema`, naming the line."""
     records = []
     for number, line in enumerate(data.splitlines(keepends=True), start=1):
         document, _ = sealed.unseal(line, f"{what}, line {number}")
         try:
+            schema = msgspec.json.decode(document, type=_Version).schema
+            if schema != SCHEMA:
+                raise UnknownSchema(f"{what}, line {number} has schema {schema!r}, this version reads {SCHEMA!r}")
             records.append(msgspec.json.decode(document, type=BlockScore))
-        except msgspec.MsgspecError as error:
+        except ValueError as error:  # MsgspecError, UnicodeDecodeError
             raise Corrupt(what, f"line {number} ({error})") from None
     return records

@@ -57,6 +57,11 @@ class ServerProcess:
             raise ServerFailed(f"{self._program.name} was not started")
         return self._process.pid
 
+    @property
+    def exit_code(self) -> int | None:
+        """How the process ended (negative: the signal); None while it runs or before it was started."""
+        return self._process.poll() if self._process else None
+
     def start(self, answers: Callable[[], bool], patience_s: float) -> None:
         """Start the process and return once `answers()`; raises ServerFailed, with the log's end, if it never does."""
         if self.running:

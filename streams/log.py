@@ -14,6 +14,7 @@ no time.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -91,6 +92,12 @@ def boundaries(after: int, until: int, tick_ms: int) -> Iterator[int]:
         yield at
 
 
+def sort_command(files: str, key: str) -> str:
+    """Return a shell command that sorts lines of JSON objects by a number in them; `files` quoted for the shell."""
+    program = f"import json,sys; [print(l.rstrip()) for l in sorted(sys.stdin, key=lambda l: json.loads(l)[{key!r}])]"
+    return f"zcat -f {files} | python3 -c {shlex.quote(program)} > sorted.jsonl"
+
+
 def _next_boundary(at: int, silence: int, tick_ms: int) -> int:
     step = tick_ms if silence < _DAY else _HALF_HOUR if silence < 31 * _DAY else _DAY
     return (at // step + 1) * step
@@ -112,7 +119,7 @@ def _disorder(latest: Event, event: Event) -> Disorder:
     back = (latest.ingest_time - event.ingest_time) / 1000
     return Disorder(
         f"the log goes back in time by {back:.3f} s: {_shown(event)} comes after {_shown(latest)}",
-        hint="Sort it by ingest time first: jq -s -c 'sort_by(.ingest_time)[]' log.jsonl > sorted.jsonl",
+        hint=f"Sort it by ingest_time: {sort_command('log.jsonl', 'ingest_time')}",
     )
 
 

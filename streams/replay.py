@@ -11,13 +11,21 @@ from dataclasses import dataclass
 
 from contracts.errors import ChainTaken
 from contracts.layout import Layout
+from contracts.sealed import digest
 from contracts.shards import Shard
 from streams.join import Windows
 from streams.log import LogRecord
 from streams.pipeline import Record, Rotation, Topic
 from streams.shard_writer import PartitionWriter
+from streams.sources.source import Source
 
 CHUNK = 4096
+
+
+def log_topic(source: Source, name: str, partitions: int) -> Topic:
+    """Return the identity of a log that no broker has given a UUID: its name and the digest of its first record."""
+    first = next(source.records(partitions), None)
+    return Topic(name, f"log:{source.name}:{digest(first.value if first else b'')[:16]}", partitions)
 
 
 @dataclass(frozen=True)

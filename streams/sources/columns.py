@@ -58,7 +58,9 @@ def columns_from(roles: str, discrete: str = "", continuous: str = "", time_unit
     named = dict(_pairs(roles, "--columns"))
     unknown, missing = set(named) - set(ROLES), {"user", "item", "time"} - set(named)
     if unknown or missing:
-        wrong = f"{sorted(unknown)[0]!r} is none of {', '.join(ROLES)}" if unknown else f"{sorted(missing)[0]} is missing"
+        wrong = (
+            f"{sorted(unknown)[0]!r} is none of {', '.join(ROLES)}" if unknown else f"{sorted(missing)[0]} is missing"
+        )
         raise UsageError(f"--columns {roles}: {wrong}", hint="Write --columns user=COLUMN,item=COLUMN,time=COLUMN.")
     return Columns(
         **named,
@@ -69,7 +71,7 @@ def columns_from(roles: str, discrete: str = "", continuous: str = "", time_unit
 
 
 def click_reader(columns: Columns) -> Callable[[Mapping[str, object]], Click]:
-    """Return the function from a row (column to value) to a click. It raises ValueError with the reason of a bad row."""
+    """Return the function from a row (column to value) to a click. It raises ValueError with the reason."""
     milliseconds = _READERS[columns.time_unit]
 
     def read(row: Mapping[str, object]) -> Click:

@@ -6,7 +6,7 @@ import gzip
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import BinaryIO, cast
 
 from contracts.errors import MissingInput
 from contracts.events import MAX_VALUE_BYTES
@@ -18,7 +18,7 @@ _SAMPLE_BYTES = 1 << 18
 
 
 def files_at(path: Path, *patterns: str) -> list[Path]:
-    """Return the file at `path`, or the files of a folder that match a pattern, in name order. Raises `MissingInput`."""
+    """Return the file at `path`, or a folder's that match a pattern, in name order. Raises `MissingInput`."""
     if not path.exists():
         raise MissingInput(f"there is no file or folder {path}", hint="Check the path after --data.")
     if not path.is_dir():
@@ -66,12 +66,12 @@ def line_estimate(paths: list[Path]) -> int:
     return text.count(b"\n") * size // max(len(sample), 1)
 
 
-def _opened(path: Path) -> IO[bytes]:
+def _opened(path: Path) -> BinaryIO:
     with path.open("rb") as stream:
         zipped = stream.read(2) == GZIP_MAGIC
-    return gzip.open(path, "rb") if zipped else path.open("rb")
+    return cast(BinaryIO, gzip.open(path, "rb")) if zipped else path.open("rb")
 
 
-def _skip_rest(stream: IO[bytes]) -> None:
+def _skip_rest(stream: BinaryIO) -> None:
     while (rest := stream.readline(LINE_BYTES)) and not rest.endswith(b"\n"):
         pass

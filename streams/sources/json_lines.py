@@ -5,6 +5,7 @@ A line that is no event travels on as it is, and the decoder rejects it: a dead 
 
 from __future__ import annotations
 
+import shlex
 from itertools import islice
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import msgspec
 
 from contracts.errors import EventRejected, MissingInput, UsageError
 from contracts.events import MAX_VALUE_BYTES, Event, decode, encode
-from streams.log import RawRecord
+from streams.log import RawRecord, sort_command
 from streams.sources.columns import PROBED, Columns, bad_row, check_clicks, click_reader
 from streams.sources.files import lines
 from streams.sources.source import Events
@@ -26,7 +27,9 @@ def read_events(paths: list[Path]) -> Events:
     for path in paths:
         for number, line in enumerate(lines(path), start=1):
             if len(line) > MAX_VALUE_BYTES:
-                yield bad_row(f"{path.name}:{number}", "the line is too long", line[:_KEPT_BYTES].decode(errors="replace"))
+                yield bad_row(
+                    f"{path.name}:{number}", "the line is too long", line[:_KEPT_BYTES].decode(errors="replace")
+                )
                 continue
             if not line.strip():
                 continue
@@ -61,7 +64,7 @@ def check_lines(paths: list[Path], columns: Columns | None) -> None:
 def sort_hint(paths: list[Path], columns: Columns | None) -> str:
     """Return the sentence with the command that sorts such a log by the time it came in."""
     key = "ingest_time" if columns is None else columns.ordered_by
-    return f"Sort it by {key}: zcat -f {' '.join(map(str, paths))} | jq -s -c 'sort_by(.[\"{key}\"])[]' > sorted.jsonl"
+    return f"Sort it by {key}: {sort_command(' '.join(shlex.quote(str(path)) for path in paths), key)}"
 
 
 def _check_events(path: Path) -> None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 
 from contracts.days import day_of
 from contracts.errors import Disorder, MissingInput
-from contracts.events import EARLIEST, LATEST, Event
-from streams.log import CLOSING_MS, TICK_MS, LogRecord, RawRecord, partitioned
+from contracts.events import EARLIEST, LATEST, Click, Event, Item, Request, Tick
+from streams.log import CLOSING_MS, NO_TIME, TICK_MS, LogRecord, RawRecord, partitioned
 
 Events = Iterator[Event | RawRecord]
+
+_KINDS = {Request: "request", Click: "click", Item: "item", Tick: "tick", RawRecord: "bad_row"}
 
 
 @dataclass(frozen=True)
@@ -58,16 +61,27 @@ def limited(source: Source, count: int) -> Source:
     return replace(source, read=lambda: islice(source.read(), count), total=total)
 
 
+def counted(source: Source, counts: Counter[str]) -> Source:
+    """Return `source` such that reading it adds to `counts`: request, click, item, tick, bad_row."""
+
+    def read() -> Events:
+        for event in source.read():
+            counts[_KINDS[type(event)]] += 1
+            yield event
+
+    return replace(source, read=read)
+
+
 def _on_days(source: Source, days: frozenset[str]) -> Events:
     seen: set[str] = set()
-    hour, day = -1, ""
+    quarter, day = -1, ""
     for event in source.read():
-        if not isinstance(event, RawRecord) and EARLIEST <= event.ingest_time < LATEST:
-            # A zone's offset is a multiple of a quarter of an hour: one look-up in so long is enough.
-            if event.ingest_time // 900_000 != hour:
-                hour = event.ingest_time // 900_000
-                day = day_of(event.ingest_time, source.day_zone)
-                seen.add(day)
+        time = NO_TIME if isinstance(event, RawRecord) else event.ingest_time
+        # A zone's offset is a multiple of a quarter of an hour: one look-up in so long is enough.
+        if EARLIEST <= time < LATEST and time // 900_000 != quarter:
+            quarter = time // 900_000
+            day = day_of(time, source.day_zone)
+            seen.add(day)
         if day in days:
             yield event
     if not seen & days:

@@ -26,6 +26,7 @@ SHOWN, REJECTED, CANDIDATES = 12, 6, 30
 DEVICES = ("mobile", "desktop", "tablet")
 REQUESTS_A_CLICK = 1.5
 
+_NO_CHANCE = np.float32(1e-30)
 _LOST_REQUEST, _SLOW_REQUEST = 0.003, 0.005
 _WITHOUT_REQUEST, _LONG_AFTER, _REPORTED_LATE, _TWICE = 0.08, 0.04, 0.05, 0.015
 
@@ -50,6 +51,7 @@ class SyntheticSettings:
             )
         if self.seed < 0:
             raise UsageError(f"--seed {self.seed} is negative", hint="Any whole number from 0 will do.")
+        bounds(self.first_day, "UTC")
 
     @property
     def total(self) -> int:
@@ -106,8 +108,8 @@ def _visits(rng: Generator, world: World, settings: SyntheticSettings, at: int) 
     # Who has clicked nearly everything that there is finds nothing more.
     enough = np.count_nonzero(chances, axis=1) >= CANDIDATES
     users, chances, count = users[enough], chances[enough], int(enough.sum())
-    race = np.full(chances.shape, np.inf, dtype=np.float32)
-    np.divide(rng.standard_exponential(chances.shape, dtype=np.float32), chances, out=race, where=chances > 0)
+    race = rng.standard_exponential(chances.shape, dtype=np.float32)
+    race /= np.maximum(chances, _NO_CHANCE)
     first = np.argpartition(race, CANDIDATES, axis=1)[:, :CANDIDATES]
     order = np.argsort(np.take_along_axis(race, first, axis=1), axis=1)
     ranked = np.take_along_axis(first, order, axis=1)
@@ -154,7 +156,9 @@ class _Writer:
         shown.insert(place, int(visits.ranked[row, 0]))
         # Ranking threw away those of the other candidates that this user likes least; the very least went first.
         rest = visits.ranked[row, SHOWN:][np.argsort(visits.chances[row, SHOWN:], kind="stable")]
-        rejected = [self._rejected[item][stage] for stage, item in zip((1, 1, 1, 0, 0, 0), rest[:REJECTED], strict=True)]
+        rejected = [
+            self._rejected[item][stage] for stage, item in zip((1, 1, 1, 0, 0, 0), rest[:REJECTED], strict=True)
+        ]
         self._requests += 1
         slow = _LOST_REQUEST <= fate < _LOST_REQUEST + _SLOW_REQUEST
         return Request(

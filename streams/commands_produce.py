@@ -1,0 +1,140 @@
+"""`freshet produce`: fills a topic from a click log."""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from contracts import command_line
+from contracts.days import bounds
+from contracts.errors import UsageError
+from streams.produce import COMPRESSIONS, Held, Producer, ensure_topic, held, missing_from
+from streams.settings import StreamsSettings
+from streams.sources.open import open_source
+from streams.sources.options import SourceOptions, add_source_arguments, source_options
+from streams.sources.source import Source, counted, limited, on_days
+
+_PROGRESS_EVENTS = 2000
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to produce, from where, to where."""
+
+    source: SourceOptions
+    days: frozenset[str]
+    limit: int | None
+    bootstrap: str
+    topic: str
+    partitions: int | None
+    compression: str
+    tick_ms: int
+    closing_ms: int
+    append: bool
+
+
+def produce(argv: Sequence[str]) -> int:
+    """`freshet produce`."""
+    job = _job(_parser().parse_args(argv))
+    counts: Counter[str] = Counter()
+    source = counted(_chosen(open_source(job.source), job), counts)
+    topic = ensure_topic(job.bootstrap, job.topic, job.partitions)
+    before = held(job.bootstrap, topic)
+    records = source.records(topic.partitions, job.tick_ms, job.closing_ms)
+    with Producer(job.bootstrap, job.topic, job.compression) as producer, _bar() as bar:
+        task = bar.add_task(f"{source.name} → {job.topic}", total=source.total)
+        sent = 0
+        for record in records if job.append else missing_from(before, records):
+            sent += producer.send((record,))
+            if sent % _PROGRESS_EVENTS == 0:
+                bar.update(task, completed=counts.total())
+        after = before.next_offsets | producer.flush()
+        bar.update(task, completed=counts.total(), total=counts.total())
+    _print_result(before, after, counts)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = command_line.parser(
+        "produce",
+        "Fill a topic from a click log: partition by user, ticks from the log's own time.\n\n"
+        "At-least-once, in order per partition (acks=all, idempotent producer). Interrupted or run again, it goes on\n"
+        "where the topic ends, so that each record is there once, as long as nobody else writes to the topic.",
+        "examples:\n"
+        "  freshet produce --data clicks_2017-10-01.csv.gz --format globo\n"
+        "  freshet produce --data log.csv --columns user=uid,item=article,time=ts --time-unit s\n"
+        "  freshet produce --seed 7 --mix 0.2 --topic tastes",
+    )
+    add_source_arguments(parser)
+    to = parser.add_argument_group("the topic")
+    to.add_argument("--bootstrap", help="Kafka brokers, host:port (default: setting `bootstrap` of streams)")
+    to.add_argument("--topic", help="topic, made if absent (default: setting `topic` of streams)")
+    to.add_argument("--partitions", type=command_line.positive, metavar="N", help="of a new topic (default: 8)")
+    to.add_argument("--compression", choices=COMPRESSIONS, default=COMPRESSIONS[0], help="(default: %(default)s)")
+    to.add_argument("--append", action="store_true", help="write the whole log after what the topic holds")
+    part = parser.add_argument_group("which part of the log")
+    part.add_argument("--day", nargs="+", action="extend", default=[], metavar="YYYY-MM-DD", help="only these days")
+    part.add_argument("--limit", type=command_line.positive, metavar="N", help="only the first N events")
+    part.add_argument(
+        "--closing-minutes",
+        type=int,
+        default=60,
+        metavar="M",
+        help="go on with ticks after the end, to close what is open (default: 60; 0 if more of the log will follow)",
+    )
+    return parser
+
+
+def _job(arguments: argparse.Namespace) -> Job:
+    settings = StreamsSettings.load()
+    if arguments.closing_minutes < 0:
+        raise UsageError("--closing-minutes is negative", hint="Say 0 to close nothing.")
+    return Job(
+        source=source_options(arguments),
+        days=frozenset(arguments.day),
+        limit=arguments.limit,
+        bootstrap=arguments.bootstrap or settings.bootstrap,
+        topic=arguments.topic or settings.topic,
+        partitions=arguments.partitions,
+        compression=arguments.compression,
+        tick_ms=settings.tick_seconds * 1000,
+        closing_ms=arguments.closing_minutes * 60_000,
+        append=arguments.append,
+    )
+
+
+def _chosen(source: Source, job: Job) -> Source:
+    for day in job.days:
+        bounds(day, source.day_zone)  # refuses what is no day before anything is sent
+    part = on_days(source, job.days)
+    return part if job.limit is None else limited(part, job.limit)
+
+
+def _bar() -> Progress:
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed:,.0f} events"),
+    )
+    return Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=Console(stderr=True))
+
+
+def _print_result(before: Held, after: dict[int, int], counts: Counter[str]) -> None:
+    table = Table(title=f"topic {before.topic.name}, id {before.topic.topic_id}", title_justify="left")
+    for column in ("partition", "records before", "records sent", "next offset"):
+        table.add_column(column, justify="right")
+    for partition, end in sorted(after.items()):
+        start = before.next_offsets[partition]
+        table.add_row(*(f"{number:,}" for number in (partition, start, end - start, end)))
+    sent = sum(after.values()) - sum(before.next_offsets.values())
+    Console().print(table)
+    print(f"{sent:,} records sent; the log held " + ", ".join(f"{n:,} {kind}s" for kind, n in sorted(counts.items())))
+    if counts["bad_row"]:
+        print("Bad rows travel too: the decoder refuses them by name, and they become dead letters.")

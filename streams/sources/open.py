@@ -1,0 +1,117 @@
+"""From options to a source: finds the files, tells their format, and refuses at once what cannot be read."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+
+from contracts.errors import UsageError
+from streams.sources import globo, json_lines, tables
+from streams.sources.columns import Columns, columns_from
+from streams.sources.files import files_at, line_estimate
+from streams.sources.options import Format, SourceOptions
+from streams.sources.source import Source
+from streams.sources.synthetic import SyntheticSettings, synthetic_events
+
+_NAME_CHARACTERS = 40
+_JSONL = ("*.jsonl", "*.jsonl.gz", "*.ndjson", "*.ndjson.gz")
+_CSV = ("*.csv", "*.csv.gz", "*.tsv", "*.tsv.gz")
+
+
+def open_source(options: SourceOptions) -> Source:
+    """Return the log that the options name; its first rows have been looked at. Raises `UsageError`, `MissingInput`."""
+    if options.data is None:
+        return _synthetic(options)
+    match options.format or told_format(options.data, bool(options.columns)):
+        case "globo":
+            return _globo(options.data, options)
+        case "csv":
+            return _csv(options.data, options)
+        case "jsonl":
+            return _jsonl(options.data, options)
+        case "synthetic":
+            raise UsageError("--format synthetic reads no --data", hint="Leave one of the two away.")
+
+
+def told_format(data: Path, columns_named: bool) -> Format:
+    """Tell the format of a file or folder from names and header. Raises `UsageError` where they do not tell."""
+    files = files_at(data, *_JSONL, *_CSV)
+    if all(re.search(r"\.(jsonl|ndjson)(\.gz)?$", file.name) for file in files):
+        return "jsonl"
+    if columns_named:
+        return "csv"
+    if not set(globo.COLUMNS.needed()) - set(tables.header_of(files[0])):
+        return "globo"
+    raise UsageError(
+        f"what {data} holds cannot be told from its name and first line",
+        hint="Say --format jsonl, or --format csv --columns user=COLUMN,item=COLUMN,time=COLUMN.",
+    )
+
+
+def _synthetic(options: SourceOptions) -> Source:
+    if options.format not in (None, "synthetic"):
+        raise UsageError(f"--format {options.format} needs a file", hint="Name it with --data PATH.")
+    settings = options.synthetic
+    return Source(
+        name=_synthetic_name(settings),
+        day_zone="UTC",
+        read=partial(synthetic_events, settings),
+        total=settings.total,
+        disorder_ms=options.disorder_ms,
+    )
+
+
+def _globo(data: Path, options: SourceOptions) -> Source:
+    if options.columns:
+        raise UsageError("--columns says nothing about --format globo", hint="Leave it away, or use --format csv.")
+    return _tables("globo", globo.globo_files(data), globo.COLUMNS, options)
+
+
+def _csv(data: Path, options: SourceOptions) -> Source:
+    return _tables("csv", files_at(data, *_CSV), _columns(options), options)
+
+
+def _tables(format_name: str, files: list[Path], columns: Columns, options: SourceOptions) -> Source:
+    tables.check_tables(files, columns)
+    return Source(
+        name=_file_name(format_name, options.data or files[0]),
+        day_zone=globo.DAY_ZONE if format_name == "globo" else "UTC",
+        read=partial(tables.read_tables, files, columns),
+        total=line_estimate(files) or None,
+        sort_hint=tables.sort_hint(files, columns),
+        disorder_ms=options.disorder_ms,
+    )
+
+
+def _jsonl(data: Path, options: SourceOptions) -> Source:
+    files = files_at(data, *_JSONL)
+    columns = _columns(options) if options.columns else None
+    json_lines.check_lines(files, columns)
+    read = partial(json_lines.read_events, files) if columns is None else partial(json_lines.read_rows, files, columns)
+    return Source(
+        name=_file_name("jsonl", data),
+        day_zone="UTC",
+        read=read,
+        total=line_estimate(files) or None,
+        sort_hint=json_lines.sort_hint(files, columns),
+        disorder_ms=options.disorder_ms,
+    )
+
+
+def _columns(options: SourceOptions) -> Columns:
+    if not options.columns:
+        raise UsageError("--format csv needs to know the columns", hint="Say --columns user=NAME,item=NAME,time=NAME.")
+    return columns_from(options.columns, options.context_columns, options.number_columns, options.time_unit)
+
+
+def _file_name(format_name: str, path: Path) -> str:
+    stem = re.sub(r"(\.(csv|tsv|jsonl|ndjson))?(\.gz)?$", "", path.resolve().name)
+    return f"{format_name}-{re.sub(r'[^A-Za-z0-9_-]+', '_', stem)}"[:_NAME_CHARACTERS].rstrip("-_")
+
+
+def _synthetic_name(settings: SyntheticSettings) -> str:
+    usual = asdict(SyntheticSettings())
+    other = [f"{key}{value}" for key, value in asdict(settings).items() if value != usual[key]]
+    return re.sub(r"[^A-Za-z0-9.-]", "", "-".join(["synthetic", *other]))
