@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from importlib import metadata
 from typing import NamedTuple
 
-from contracts.errors import FreshetError, NotYetBuilt
+from contracts.errors import FreshetError, NotYetBuilt, OperatorError
 
 
 class Command(NamedTuple):
@@ -81,16 +81,16 @@ def _run(words: list[str]) -> int:
         return _unknown(words)
     if not command.module:
         raise NotYetBuilt(f"`freshet {command.words}` ({command.help}) comes in a later version")
-    function = getattr(_load(command), command.function)
-    return int(function(words[len(command.words.split()) :]))
+    return _call(command, words[len(command.words.split()) :])
 
 
-def _load(command: Command) -> object:
+def _call(command: Command, argv: Sequence[str]) -> int:
     try:
-        return importlib.import_module(command.module)
+        function = getattr(importlib.import_module(command.module), command.function)
+        return int(function(argv))
     except ModuleNotFoundError as error:
         extra = EXTRAS.get(command.module.partition(".")[0], "demo")
-        raise FreshetError(
+        raise OperatorError(
             f"`freshet {command.words}` needs the package {error.name!r}, which is not installed",
             hint=f"Install it with: pip install 'freshet[{extra}]', or `make setup` in a checkout.",
         ) from None

@@ -112,8 +112,10 @@ class BaseStore:
     def write(self, base: Base, files: dict[str, bytes]) -> OpenBase:
         """Write all files into a directory beside and rename it to its name: the commit of a full retrain.
 
-        A base that exists already under this id is left as it is and returned.
+        A base that exists already under this id is left as it is and returned. Raises `Corrupt` for a number that JSON
+        cannot hold.
         """
+        parse(msgspec.json.encode(base), "the new base")  # a number that is NaN would be read by nobody
         unfinished = self.layout.bases() / f".{base.base_id}.tmp"
         durable.make_directory(self.layout.bases())
         _empty(unfinished)

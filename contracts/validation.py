@@ -5,13 +5,14 @@ One sealed line a record, so each line proves itself; the file's digest is in th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Literal
 
 import msgspec
 
 from contracts import sealed
-from contracts.errors import Corrupt, UnknownSchema
+from contracts.errors import Corrupt, FreshetError, UnknownSchema
 
 SCHEMA = "freshet.validation/1"
 
@@ -40,13 +41,24 @@ class BlockScore(msgspec.Struct, frozen=True):
     schema: str = SCHEMA
 
 
+def _finite(record: BlockScore) -> BlockScore:
+    """JSON has no NaN: it would be written as null, and no reader could read the file again."""
+    if not math.isfinite(record.loss):
+        raise FreshetError(
+            f"the loss of arm {record.arm} at sample {record.first_ordinal} of partition {record.partition} "
+            f"on base {record.base_id} is {record.loss}",
+            hint="The online update diverged: lower its steps (infra/config/trainer.toml, [online]) for the next base.",
+        )
+    return record
+
+
 class _Version(msgspec.Struct):
     schema: str = ""
 
 
 def encode(records: Iterable[BlockScore]) -> bytes:
-    """Return a file of records."""
-    return b"".join(sealed.seal(msgspec.json.encode(record)) for record in records)
+    """Return a file of records. Raises `FreshetError` for a loss that is no number: what blew up is not committed."""
+    return b"".join(sealed.seal(msgspec.json.encode(_finite(record))) for record in records)
 
 
 def decode(data: bytes, what: str = "validation records") -> list[BlockScore]:

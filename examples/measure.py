@@ -93,13 +93,16 @@ class DaySamples:
         self._waiting = [sample for sample in self._waiting if sample.watermark >= end]
         return window
 
+    def remember(self, window: Sequence[Sample]) -> None:
+        """Count the users of a window as active from now on."""
+        self.active.update(sample.user_id for sample in window)
+
 
 def score(view: ServedView, window: Sequence[Sample], day: DaySamples, end: int, k: int) -> Window:
-    """Score a window with a served view and its frozen control, then count its users as active."""
+    """Score a window with a served view and its frozen control."""
     fresh, frozen = _hits(view, window, k), _hits(view.frozen(), window, k)
     active = [sample.user_id in day.active for sample in window]
     known = sum(sample.item_id in view.parts.catalogue.row_of for sample in window)
-    day.active.update(sample.user_id for sample in window)
     return Window(
         end=end,
         version=view.version,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from rich.console import Console
 
 from contracts import served, shards
-from contracts.bases import Base
+from contracts.bases import Base, BaseStore
 from contracts.errors import FreshetError
 from contracts.layout import Layout
 from examples.calendar import Calendar
@@ -21,6 +21,7 @@ from serving.answer import Query
 from serving.retriever import Retriever
 from serving.settings import ServingSettings
 from streams.pipeline import Topic
+from trainer.digest import online_digest
 
 AGREEMENT_USERS, TOP_K = 50, 20
 
@@ -51,6 +52,7 @@ def show(console: Console, layout: Layout, walked: Walked, facts: Sequence[tuple
             ("base", f"{walked.base.base_id}, trained on {', '.join(walked.base.days)}"),
             ("served version", str(head.number if head else 0)),
             ("samples digest", book.digest),
+            ("rows digest", _rows_digest(layout, walked.base)),
             ("vector store", _agreement(layout, users)),
         ],
         query=f".venv/bin/freshet retrieve --root {shlex.quote(str(layout.root))} --user {shlex.quote(users[0])} -k 20",
@@ -60,6 +62,12 @@ def show(console: Console, layout: Layout, walked: Walked, facts: Sequence[tuple
     console.print(f"{'the page':<16} {page}\n{'the plot':<16} {image}", highlight=False, soft_wrap=True)
     if not book.adds_up:
         raise FreshetError("the counts do not add up", hint="A line above is marked with ✗: that hop lost or doubled.")
+
+
+def _rows_digest(layout: Layout, base: Base) -> str:
+    """Return one digest over the online states of all partitions."""
+    opened = BaseStore(layout).open(base.base_id)
+    return shards.combined({p: online_digest(layout, opened, p) for p in range(base.partitions)})
 
 
 def _busiest(layout: Layout, walked: Walked) -> list[str]:

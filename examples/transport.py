@@ -21,7 +21,7 @@ from streams.replay import Replay, Rules, log_topic
 from streams.sources.source import Source
 
 PARTITIONS = 4
-SHARD_SECONDS = 300
+SHARD_SECONDS = 900
 
 
 class Transport(Protocol):

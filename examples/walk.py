@@ -26,7 +26,7 @@ from examples.calendar import Calendar, grouped, read_calendar, windows
 from examples.children import Child, run_command
 from examples.measure import DaySamples, Notebook, score
 from examples.transport import PARTITIONS, SHARD_SECONDS, Transport, watermark
-from publisher.promotion import publish_once
+from publisher.promotion import Order, publish_once
 from publisher.settings import PublisherSettings
 from serving.retriever import Retriever
 from serving.settings import ServingSettings
@@ -131,6 +131,7 @@ class Walk:
                 window = samples.until(end)
                 if not notebook.has(end):
                     notebook.add(score(retriever.view, window, samples, end, TOP_K))
+                samples.remember(window)
                 self._learn(base, end)
                 retriever.refresh()
                 self._bar.advance(task)
@@ -153,7 +154,7 @@ class Walk:
         if head and head.body.trend_time >= end:
             return
         self._wait(lambda: all(delta and delta.watermark >= end for delta in self._deltas(base)))
-        self._publish(base.base_id)
+        self._publish(base.base_id, until=end)
 
     def _finish(self, base: Base) -> None:
         """Wait until everything that was sent is in shards and deltas, and publish the rest of it."""
@@ -177,14 +178,17 @@ class Walk:
         heads = (deltas.chain(self._layout, base.base_id, partition).head() for partition in range(base.partitions))
         return [head.body if head else None for head in heads]
 
-    def _publish(self, base_id: str) -> None:
-        publish_once(self._layout, PublisherSettings.load(), base_id, "demo", "a walk through a day")
+    def _publish(self, base_id: str, until: int | None = None) -> None:
+        order = Order("demo", "a walk through a day", base_id, until)
+        publish_once(self._layout, PublisherSettings.load(), order)
 
     def _wait(self, condition: Callable[[], bool]) -> None:
-        while not condition():
+        while True:
             self._opened.check()
             if self._trainer:
                 self._trainer.check()
+            if condition():
+                return
             time.sleep(POLL_S)
 
     def _say(self, sentence: str) -> None:

@@ -39,6 +39,7 @@ class Assignment:
         self._layout, self._settings, self._topic, self._log, self._app = layout, settings, topic, log, app
         self._writers: dict[int, PartitionWriter] = {}
         self._dead_letters = DeadLetterTopic(settings.bootstrap, settings.dead_letter_topic)
+        self._fed: set[int] = set()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="shards")
         self._turn = asyncio.Lock()
 
@@ -60,6 +61,7 @@ class Assignment:
             writer = self._writers.get(tp.partition)
             if writer is None:
                 return  # revoked while the chunk waited
+            self._fed.add(tp.partition)
             if records[0].offset > writer.expected and not await self._is_gap(tp, writer, records[0].offset):
                 await self._app.consumer.seek(tp, writer.expected)
                 return
@@ -70,6 +72,18 @@ class Assignment:
                 await self._app.consumer._commit({tp: hints[-1]})
             if writer.expected <= records[-1].offset:  # the chain was lost to another owner and won back
                 await self._app.consumer.seek(tp, writer.expected)
+
+    async def seek_idle(self) -> None:
+        """Seek where Kafka's position is ahead of ours and nothing has come since the last call; call it regularly.
+
+        An offset that was committed is a hint: the state behind it may be gone, and no further record may ever come.
+        """
+        async with self._turn:
+            for partition, writer in self._writers.items():
+                tp = TP(self._topic.name, partition)
+                if partition not in self._fed and (await self._app.consumer.position(tp) or 0) > writer.expected:
+                    await self._app.consumer.seek(tp, writer.expected)
+            self._fed.clear()
 
     async def _is_gap(self, tp: TP, writer: PartitionWriter, offset: int) -> bool:
         """Tell whether the log itself has no record between the expected one and `offset`."""

@@ -15,6 +15,8 @@ from streams.settings import StreamsSettings
 from streams.topics import Log
 from streams.transport import ReadCommitted
 
+SEEK_IDLE_S = 2.0
+
 
 def build_app(settings: StreamsSettings, layout: Layout, worker: str) -> Any:
     """Return the app of one worker process. Raises `MissingServer`, `MissingInput` when the topic is not there."""
@@ -45,16 +47,24 @@ def build_app(settings: StreamsSettings, layout: Layout, worker: str) -> Any:
     )
     assignment = Assignment(layout, settings, identity, log, app)
     app.agent(topic, name="shards")(consume(assignment))
-
-    @app.on_partitions_assigned.connect(weak=False)
-    async def assigned(_: Any, assigned: set[TP], **__: Any) -> None:
-        await or_die(assignment.take({tp.partition for tp in assigned if tp.topic == settings.topic}))
-
-    @app.on_partitions_revoked.connect(weak=False)
-    async def revoked(_: Any, revoked: set[TP], **__: Any) -> None:
-        await or_die(assignment.give_back({tp.partition for tp in revoked if tp.topic == settings.topic}))
-
+    _connect(app, assignment, settings.topic)
     return app
+
+
+def _connect(app: Any, assignment: Assignment, topic: str) -> None:
+    """Have Kafka's assignments followed, and idle partitions looked after."""
+
+    @app.on_partitions_assigned.connect(weak=False)  # type: ignore[untyped-decorator]
+    async def assigned(_: Any, assigned: set[TP], **__: Any) -> None:
+        await or_die(assignment.take({tp.partition for tp in assigned if tp.topic == topic}))
+
+    @app.on_partitions_revoked.connect(weak=False)  # type: ignore[untyped-decorator]
+    async def revoked(_: Any, revoked: set[TP], **__: Any) -> None:
+        await or_die(assignment.give_back({tp.partition for tp in revoked if tp.topic == topic}))
+
+    @app.timer(SEEK_IDLE_S)  # type: ignore[untyped-decorator]
+    async def seek_idle() -> None:
+        await or_die(assignment.seek_idle())
 
 
 def run_worker(settings: StreamsSettings, layout: Layout, worker: str) -> None:

@@ -27,7 +27,6 @@ class StreamsSettings(StageSettings):
     park_seconds: int = Field(120, ge=1)
     dedupe_hours: int = Field(24, ge=1)
     tick_seconds: int = Field(60, ge=1)
-    chunk_records: int = Field(4096, ge=1)
 
     @property
     def windows(self) -> Windows:

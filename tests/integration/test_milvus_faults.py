@@ -19,7 +19,7 @@ from contracts.layout import Layout
 from infra.milvus.server import MilvusServer
 from publisher import item_index
 from publisher.item_index import ItemIndex
-from publisher.promotion import publish_once
+from publisher.promotion import Order, publish_once
 from publisher.settings import PublisherSettings
 from serving.retriever import Retriever
 from serving.settings import ServingSettings
@@ -59,13 +59,13 @@ def killed_at(layout: Layout, point: str, base_id: str, uri: str = "") -> None:
 
 def check_repaired(layout: Layout, base: OpenBase, settings: PublisherSettings, version: int) -> None:
     """A publish makes version `version` of the base, if it is not there yet, and its items are whole in the store."""
-    publish_once(layout, settings, base.manifest.base_id, "someone", "again")
+    publish_once(layout, settings, Order("someone", "again", base.manifest.base_id))
     chain = served.chain(layout)
     assert chain.verify() == version
     assert chain.read(version).body.base_digest == base.digest
     with ItemIndex(settings.store_uri(layout), settings) as index:
-        assert index.holds(chain.read(version).body.collections[0], item_index.item_vectors(base.items))
-    assert publish_once(layout, settings, base.manifest.base_id, "someone", "again") is None
+        assert index.holds(chain.read(version).body.collections[0], item_index.vectors_of(base))
+    assert publish_once(layout, settings, Order("someone", "again", base.manifest.base_id)) is None
 
 
 @pytest.mark.parametrize("point", [*BEFORE_COMMIT, *STAGING, "publish.promote.4"])
@@ -73,7 +73,7 @@ def test_a_publisher_killed_at_any_step_leaves_the_old_version_or_the_new_and_th
     layout: Layout, point: str
 ) -> None:
     settings = PublisherSettings(milvus_uri="")
-    publish_once(layout, settings, tiny_base(layout).manifest.base_id, "someone", "first")
+    publish_once(layout, settings, Order("someone", "first", tiny_base(layout).manifest.base_id))
     second = tiny_base(layout, Tiny("second", seed=1))
     killed_at(layout, point, "second")
     assert served.chain(layout).head_number() == (2 if point == "publish.promote.4" else 1)
@@ -83,11 +83,11 @@ def test_a_publisher_killed_at_any_step_leaves_the_old_version_or_the_new_and_th
 @pytest.mark.parametrize("point", ["publish.promote.0", "publish.promote.3", "publish.promote.4"])
 def test_a_publisher_of_deltas_killed_at_any_step_loses_none_of_them(layout: Layout, point: str) -> None:
     base = tiny_base(layout)
-    publish_once(layout, PublisherSettings(), "tiny", "someone", "first")
+    publish_once(layout, PublisherSettings(), Order("someone", "first", "tiny"))
     append_round(layout, base, 1)
     killed_at(layout, point, "tiny")
     append_round(layout, base, 2)
-    publish_once(layout, PublisherSettings(), None, "someone", "again")
+    publish_once(layout, PublisherSettings(), Order("someone", "again"))
     head = served.head(layout)
     assert head is not None
     assert [served.included(head.body, partition) for partition in (0, 1)] == [[1, 2], [1, 2]]
@@ -119,19 +119,19 @@ def test_a_file_that_another_process_holds_is_named_with_what_to_do(
     tiny_base(layout)
     with held_by_another_process(str(layout.item_store())):
         with pytest.raises(MissingServer, match=r"items\.db cannot be used") as raised:
-            publish_once(layout, PublisherSettings(), None, "someone", "first")
+            publish_once(layout, PublisherSettings(), Order("someone", "first"))
         assert "One process at a time" in raised.value.hint
         assert "MILVUS_URI" in raised.value.hint
     assert "Traceback" not in capfd.readouterr().err
-    assert publish_once(layout, PublisherSettings(), None, "someone", "again") is not None
+    assert publish_once(layout, PublisherSettings(), Order("someone", "again")) is not None
 
 
 def test_deltas_are_published_and_answered_while_another_process_holds_the_file(layout: Layout) -> None:
     base = tiny_base(layout)
-    publish_once(layout, PublisherSettings(), None, "someone", "first")
+    publish_once(layout, PublisherSettings(), Order("someone", "first"))
     append_round(layout, base, 1)
     with held_by_another_process(str(layout.item_store())):
-        assert publish_once(layout, PublisherSettings(), None, "someone", "second") is not None
+        assert publish_once(layout, PublisherSettings(), Order("someone", "second")) is not None
         retriever = Retriever(layout, ServingSettings(retry_seconds=0.0))
         away = retriever.retrieve("u1", 10)
     assert away.search.startswith("exact, for Milvus is away (")
@@ -143,28 +143,34 @@ def test_deltas_are_published_and_answered_while_another_process_holds_the_file(
 
 def test_a_reader_in_the_process_of_the_publisher_outlives_its_letting_go_of_the_file(layout: Layout) -> None:
     tiny_base(layout)
-    publish_once(layout, PublisherSettings(), None, "someone", "first")
+    publish_once(layout, PublisherSettings(), Order("someone", "first"))
     retriever = Retriever(layout, ServingSettings())
     assert retriever.retrieve("u1", 10).search == "milvus"
     tiny_base(layout, Tiny("second", seed=1))
-    publish_once(layout, PublisherSettings(), "second", "someone", "the publisher opens and closes the same file")
+    publish_once(
+        layout, PublisherSettings(), Order("someone", "the publisher opens and closes the same file", "second")
+    )
     assert retriever.retrieve("u1", 10).search == "milvus"
     retriever.refresh()
     assert (retriever.retrieve("u1", 10).search, retriever.view.version) == ("milvus", 2)
     retriever.close()
 
 
+@pytest.mark.server
 def test_a_server_that_dies_and_comes_back_costs_nothing_but_the_word_in_the_answer(layout: Layout) -> None:
     base = tiny_base(layout)
     with MilvusServer() as server:
         settings = PublisherSettings(milvus_uri=server.uri)
-        publish_once(layout, settings, None, "someone", "first")
+        publish_once(layout, settings, Order("someone", "first"))
         retriever = Retriever(layout, ServingSettings(milvus_uri=server.uri, retry_seconds=0.0, timeout_seconds=20.0))
         before = retriever.retrieve("u1", 10)
+        append_round(layout, base, 1)
+        publish_once(layout, settings, Order("someone", "a publisher in the reader's process asks the server too"))
+        assert retriever.retrieve("u1", 10).search == "milvus"
         server.kill()
         away = retriever.retrieve("u1", 10)
-        append_round(layout, base, 1)
-        assert publish_once(layout, settings, None, "someone", "deltas need no vector store") is not None
+        append_round(layout, base, 2)
+        assert publish_once(layout, settings, Order("someone", "deltas need no vector store")) is not None
         server.start()
         back = retriever.retrieve("u1", 10)
         retriever.close()

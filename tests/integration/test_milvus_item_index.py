@@ -12,7 +12,7 @@ from contracts.bases import OpenBase
 from contracts.errors import Corrupt, MissingServer
 from contracts.layout import Layout
 from infra.milvus.server import MilvusServer
-from publisher.item_index import ItemIndex, collection_name, item_vectors, lost
+from publisher.item_index import ItemIndex, collection_name, lost, vectors_of
 from publisher.settings import IndexKind, PublisherSettings
 from serving.catalogue import Catalogue
 from serving.exact_search import ExactSearch, Found
@@ -34,7 +34,7 @@ class ItemIndexSuite:
 
     @pytest.fixture
     def vectors(self, base: OpenBase) -> Floats:
-        return item_vectors(base.items)
+        return vectors_of(base)
 
     def test_what_was_staged_is_read_back_bit_for_bit_and_any_difference_is_noticed(
         self, uri: str, base: OpenBase, vectors: Floats
@@ -111,7 +111,7 @@ class TestMilvusServer(ItemIndexSuite):
 def search(uri: str, base: OpenBase, queries: Floats, k: int) -> Found:
     """Search once, through the class that serving uses."""
     settings = ServingSettings(milvus_uri=uri, ivf_probes=8, timeout_seconds=60.0)
-    opened = ItemSearch(base.layout, collection_name(base), Catalogue.of(base.items), settings)
+    opened = ItemSearch(base.layout, collection_name(base), catalogue_of(base), settings)
     try:
         return opened.search(queries, k)
     finally:
@@ -119,7 +119,11 @@ def search(uri: str, base: OpenBase, queries: Floats, k: int) -> Found:
 
 
 def exact(base: OpenBase, queries: Floats, k: int) -> Found:
-    return ExactSearch(Catalogue.of(base.items)).search(queries, k)
+    return ExactSearch(catalogue_of(base)).search(queries, k)
+
+
+def catalogue_of(base: OpenBase) -> Catalogue:
+    return Catalogue.of(base, base.manifest.online.bias_weight)
 
 
 def share_found(uri: str, base: OpenBase, k: int) -> float:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
 import msgspec
 import pytest
-from kafka import KafkaAdminClient, KafkaConsumer
+from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 
 from contracts import events, shards
 from contracts.events import Click, Context, Event, Rejected, Request, Shown
@@ -130,6 +131,40 @@ def test_a_worker_killed_at_any_step_of_the_commit_loses_nothing_and_doubles_not
     with Worker(kafka, topic, layout, group=group) as worker:
         wait_for(lambda: min(watermarks(layout, topic, PARTITIONS)) >= last_tick(records), [worker])
     assert digests(layout, topic) == replayed(records, tmp_path / "replay")
+
+
+def test_a_kafka_offset_ahead_of_the_chain_is_only_a_hint_and_is_read_again_from_the_chain(
+    kafka: Broker, topic: str, tmp_path: Path
+) -> None:
+    records, group = records_of(log_of(6, 500)), unique_name("g")
+    send(kafka, topic, records)
+    for root in ("first", "second"):  # the second finds the group at the end of the topic, and no record ever comes
+        layout = Layout(tmp_path / root)
+        with Worker(kafka, topic, layout, group=group) as worker:
+            wait_for(partial(_all_read, layout, topic, last_tick(records)), [worker])
+            wait_for(lambda: committed(kafka, topic, group) == ends(kafka, topic), [worker], "the hint")
+    assert digests(Layout(tmp_path / "first"), topic) == digests(Layout(tmp_path / "second"), topic)
+
+
+def _all_read(layout: Layout, topic: str, until: int) -> bool:
+    return min(watermarks(layout, topic, PARTITIONS)) >= until
+
+
+def committed(kafka: Broker, topic: str, group: str) -> list[int | None]:
+    consumer = KafkaConsumer(bootstrap_servers=kafka.bootstrap, group_id=group, enable_auto_commit=False)
+    try:
+        return [consumer.committed(TopicPartition(topic, partition)) for partition in range(PARTITIONS)]
+    finally:
+        consumer.close()
+
+
+def ends(kafka: Broker, topic: str) -> list[int]:
+    consumer = KafkaConsumer(bootstrap_servers=kafka.bootstrap)
+    try:
+        found = consumer.end_offsets([TopicPartition(topic, partition) for partition in range(PARTITIONS)])
+        return [found[TopicPartition(topic, partition)] for partition in range(PARTITIONS)]
+    finally:
+        consumer.close()
 
 
 def test_two_workers_that_come_and_go_give_the_samples_of_an_undisturbed_fold(

@@ -71,7 +71,7 @@ def check_best(found: tuple[ScoredItem, ...], everything: dict[str, float], k: i
     assert len({item.item_id for item in found}) == len(found) == len(best)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60, deadline=None, derandomize=True)
 @given(BASES, st.integers(0, 3), st.integers(1, 80))
 def test_retrieval_equals_scoring_every_item_when_the_index_is_exact(tiny: Tiny, rounds: int, k: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
@@ -88,7 +88,7 @@ def test_retrieval_equals_scoring_every_item_when_the_index_is_exact(tiny: Tiny,
 STEPS = st.lists(st.sampled_from(["delta", "publish", "rollback", "refresh", "other base"]), max_size=14)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40, deadline=None, derandomize=True)
 @given(STEPS)
 def test_a_reader_that_follows_any_history_equals_one_that_opens_its_end(steps: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:

@@ -87,7 +87,7 @@ def item_side(rng: np.random.Generator, count: int, width: int) -> Items:
 
 def random_row(rng: np.random.Generator, width: int, item_ids: list[str], last_event_time: int) -> Row:
     """Return a row with a few clicked items in its ring."""
-    clicked = rng.choice(item_ids, size=min(4, len(item_ids)), replace=False).tolist()
+    clicked = list(dict.fromkeys(item_ids[n] for n in rng.integers(len(item_ids), size=4)))
     return Row(unit(rng, width) * np.float32(0.5), len(clicked), last_event_time, tuple(clicked)[-RING:])
 
 

@@ -1,0 +1,110 @@
+"""Gates: checks that may refuse a promotion, each with a reason in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from contracts import deltas
+from contracts.chain import Entry
+from contracts.deltas import Changes, Delta
+from contracts.errors import FreshetError, PublishRefused
+from contracts.served import Gate
+from publisher.candidate import Advance, Candidate
+
+
+def check(candidate: Candidate) -> tuple[Gate, ...]:
+    """Return the verdicts of all gates; reads every new delta once, digests checked."""
+    return (
+        _gate("position", _behind(candidate), "no partition lies behind what is served"),
+        _gate("contiguity", _gaps(candidate), "every delta follows the one before it"),
+        _gate("contract", _foreign(candidate), "width, partitions and trend reference are the base's"),
+        _gate("finite", _unusable(candidate), "all rows and counts are finite numbers"),
+    )
+
+
+def require(gates: tuple[Gate, ...], base_id: str) -> None:
+    """Raise `PublishRefused` with the verdicts unless every gate passed."""
+    failed = [gate for gate in gates if not gate.passed]
+    if failed:
+        verdicts = "; ".join(f"{gate.name}: {gate.detail}" for gate in failed)
+        raise PublishRefused(
+            f"base {base_id} was not published: {verdicts}",
+            hint="What was served stays served. `freshet publish rollback` holds deltas that must not be shown.",
+        )
+
+
+def _gate(name: str, faults: Iterator[str], otherwise: str) -> Gate:
+    found = list(faults)
+    return Gate(name, not found, "; ".join(found) or otherwise)
+
+
+def _behind(candidate: Candidate) -> Iterator[str]:
+    for advance in candidate.advances:
+        before = advance.before
+        if advance.head < before.delta:
+            yield f"partition {before.partition} ends at delta {advance.head}, {before.delta} is served"
+        ordinals = [before.next_ordinal, *(entry.body.next_ordinal for entry in advance.entries)]
+        if ordinals != sorted(ordinals):
+            yield f"partition {before.partition} goes back in samples"
+
+
+def _gaps(candidate: Candidate) -> Iterator[str]:
+    for advance in candidate.advances:
+        try:
+            _check_follows(advance, candidate)
+        except FreshetError as error:
+            yield f"partition {advance.before.partition}: {error}"
+
+
+def _check_follows(advance: Advance, candidate: Candidate) -> None:
+    """Raise `WrongParent`, `ChainBroken` or `Corrupt` unless the new deltas follow the served position one by one."""
+    number = advance.before.delta
+    last = advance.chain.read(number) if number else None
+    if last and last.digest != advance.before.digest:
+        raise PublishRefused(f"delta {number} is not the one that is served")
+    cut = candidate.base.manifest.cut[advance.before.partition]
+    for entry in advance.entries:
+        deltas.check_follows(entry, candidate.base.digest, last, cut)
+        last = entry
+
+
+def _foreign(candidate: Candidate) -> Iterator[str]:
+    base = candidate.base.manifest
+    for advance in candidate.advances:
+        expected = (base.towers.width, base.topic, advance.before.partition, base.partitions, base.trend_t0)
+        for entry in advance.entries:
+            body = entry.body
+            found = (body.width, body.topic, body.partition, body.partitions, body.trend_t0)
+            if found != expected:
+                names = ("width", "topic", "partition", "partitions", "trend_t0")
+                differing = [n for n, a, b in zip(names, found, expected, strict=True) if a != b]
+                yield f"{_name(advance, entry)} has another {' and '.join(differing)} than the base"
+
+
+def _unusable(candidate: Candidate) -> Iterator[str]:
+    for advance in candidate.advances:
+        for entry in advance.shown:
+            try:
+                changes = deltas.read(advance.chain, entry)
+            except FreshetError as error:
+                yield f"{_name(advance, entry)}: {error}"
+                continue
+            if fault := _not_finite(changes):
+                yield f"{_name(advance, entry)}: {fault}"
+
+
+def _not_finite(changes: Changes) -> str:
+    """Name the first thing in a delta that is no finite number (or no possible count), empty if all is well."""
+    if not np.all(np.isfinite(changes.common)):
+        return "the common row is not finite"
+    users = [user for user, row in changes.rows.items() if not np.all(np.isfinite(row.own))]
+    if users:
+        return f"{len(users)} rows are not finite, the first is that of user {users[0]!r}"
+    items = [item for item, count in changes.trend.items() if not 0 <= count < np.inf]
+    return f"{len(items)} trend counts are impossible, the first is that of item {items[0]!r}" if items else ""
+
+
+def _name(advance: Advance, entry: Entry[Delta]) -> str:
+    return f"delta {entry.number} of partition {advance.before.partition}"

@@ -1,0 +1,120 @@
+"""Promotion: what makes a base and its deltas visible to readers. The order of the steps is the guarantee."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from contracts import served
+from contracts.bases import ITEM_TOWER, USER_TOWER, OpenBase
+from contracts.chain import Entry
+from contracts.crash import reach
+from contracts.errors import ChainBroken, ChainTaken, Corrupt, PublishRefused, UnknownSchema
+from contracts.layout import Layout
+from contracts.served import Gate, Served
+from publisher import candidate, gates, item_index
+from publisher.candidate import Candidate
+from publisher.item_index import ItemIndex
+from publisher.settings import PublisherSettings
+
+
+@dataclass(frozen=True)
+class Order:
+    """Who publishes, why, and what.
+
+    `base_id` None: the base that is served, before the first publish the newest. `until` (ms of watermark) None: all
+    deltas; else only those that reach no further, which is how a past day is published as it would have been.
+    """
+
+    who: str
+    why: str
+    base_id: str | None = None
+    until: int | None = None
+
+
+def publish_once(layout: Layout, settings: PublisherSettings, order: Order) -> Entry[Served] | None:
+    """Show readers everything that is new. Returns the new manifest, None when there is nothing new (law 7).
+
+    1. stage the base's items in a Milvus collection of their own, unless an earlier version verified them there.
+    2. read them back and compare bit for bit.
+    3. gates over every delta that would be shown for the first time.
+    4. create the next served manifest exclusively: readers see the new version, whole, or the old one.
+    5. retire by age: nothing is deleted by this version.
+
+    What a crash leaves: before 4 the old version stays served, and a collection that is partly staged (the next attempt
+    drops it) or whole (the next attempt finds it so); after 4 the new version is served. When another publisher creates
+    the manifest first, everything is decided anew on top of it.
+
+    Raises `PublishRefused` with the verdicts of the gates, `MissingInput`, `MissingServer`, or `Corrupt` for a damaged
+    base.
+    """
+    while True:
+        found = _find(layout, order)
+        try:
+            return _promote(layout, settings, found, order)
+        except ChainTaken:
+            continue
+
+
+def _promote(layout: Layout, settings: PublisherSettings, found: Candidate, order: Order) -> Entry[Served] | None:
+    reach("publish.promote.0")
+    uri, name = settings.store_uri(layout), item_index.collection_name(found.base)
+    verified_before = found.former is not None and name in found.former.collections
+    if not verified_before or item_index.lost(uri, name):
+        found.base.verify()
+        vectors = item_index.vectors_of(found.base)
+        with ItemIndex(uri, settings) as index:
+            # Step 1: stage
+            index.stage(name, vectors)
+            reach("publish.promote.1")
+            # Step 2: read back
+            index.verify(name, vectors)
+            reach("publish.promote.2")
+    if not found.is_new:
+        return None
+    # Step 3: gates
+    verdicts = gates.check(found)
+    gates.require(verdicts, found.base.manifest.base_id)
+    reach("publish.promote.3")
+    # Step 4: the commit
+    chain = served.chain(layout)
+    entry = chain.prepare(found.head, _manifest(found, name, verdicts, order), {})
+    chain.create(entry)
+    reach("publish.promote.4")
+    return entry
+
+
+def _find(layout: Layout, order: Order) -> Candidate:
+    try:
+        return candidate.find(layout, order.base_id, order.until)
+    except (Corrupt, ChainBroken, UnknownSchema) as error:
+        raise PublishRefused(f"nothing was published: {error}", hint=error.hint) from error
+
+
+def _manifest(found: Candidate, collection: str, verdicts: tuple[Gate, ...], order: Order) -> Served:
+    base = found.base
+    positions = tuple(advance.position for advance in found.advances)
+    first, last = found.span()
+    return Served(
+        base_id=base.manifest.base_id,
+        base_digest=base.digest,
+        user_tower_sha256=_sha256(base, USER_TOWER),
+        item_tower_sha256=_sha256(base, ITEM_TOWER),
+        collections=(collection,),
+        positions=positions,
+        holds=found.former.holds if found.former else (),
+        trend_time=max(base.manifest.cut_watermark, *(position.watermark for position in positions)),
+        first_event_time=first,
+        last_event_time=last,
+        gates=verdicts,
+        action="cut_over" if found.is_cut_over else "publish",
+        content_of=found.number,
+        who=order.who,
+        why=order.why,
+        created_at=int(time.time() * 1000),
+    )
+
+
+def _sha256(base: OpenBase, name: str) -> str:
+    """Return the digest of a tower; empty for one that the base does not have."""
+    return next((file.sha256 for file in base.manifest.files if file.name == name), "")

@@ -1,0 +1,104 @@
+"""Tables of what is and was served, for people."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+
+import msgspec
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from contracts import served
+from contracts.chain import Entry
+from contracts.errors import NothingServed
+from contracts.layout import Layout
+from contracts.served import Hold, Served
+from publisher.status import UNKNOWN, Status
+
+MINUTES = len("2017-10-05 12:34")
+
+
+def print_status(status: Status) -> None:
+    """Print a status as a heading and a table of partitions."""
+    console = Console(markup=False)
+    again = f", content of version {status.content_of}" if status.content_of != status.version else ""
+    console.print(f"Version {status.version} ({status.action}{again}), base {status.base_id}", style="bold")
+    console.print(f"by {status.who} at {clock(status.created_at)}{': ' + status.why if status.why else ''}")
+    console.print(f"Newest event served: {clock(status.last_event_time)}; watermark {clock(status.trend_time)} (UTC)")
+    known = status.behind_ms != UNKNOWN
+    behind = f"{_span(status.behind_ms)} of watermark behind the newest committed shard" if known else "no shard here"
+    console.print(f"Freshness: {behind}")
+    console.print(f"Item vectors: {', '.join(status.collections)}", soft_wrap=True)
+    table = Table("partition", "delta", "samples", f"offset in {status.topic}", "watermark", "behind")
+    for p in status.partitions:
+        offset = "-" if p.next_offset == UNKNOWN else str(p.next_offset)
+        table.add_row(
+            str(p.partition), str(p.delta), str(p.next_ordinal), offset, clock(p.watermark), _span(p.behind_ms)
+        )
+    console.print(table)
+    if status.held:
+        console.print(f"Held deltas: {_holds(status.held)}")
+
+
+def print_history(layout: Layout, last: int, as_json: bool) -> None:
+    """Print the newest `last` versions, the newest last. Raises `NothingServed`."""
+    chain = served.chain(layout)
+    newest = chain.head_number()
+    if not newest:
+        raise NothingServed(
+            f"nothing was served yet under {layout.root}", hint="Publish first: `freshet publish once`."
+        )
+    entries = [chain.read(number) for number in range(max(newest - last, 0) + 1, newest + 1)]
+    if as_json:
+        print(json.dumps([{"version": e.number, **msgspec.to_builtins(e.body)} for e in entries], indent=2))
+        return
+    table = Table(box=box.SIMPLE, padding=(0, 1, 0, 0))
+    for heading in ("version", "action", "base", "deltas", "watermark", "held"):
+        table.add_column(heading, no_wrap=heading != "base", overflow="fold")
+    table.add_column("who, when, why", overflow="fold", min_width=20)
+    for entry in entries:
+        table.add_row(*map(escape, _cells(entry)))
+    Console().print(table)
+
+
+def clock(milliseconds: int) -> str:
+    """Return a time as people read it, in UTC; as a number where no calendar has it."""
+    try:
+        return f"{dt.datetime.fromtimestamp(milliseconds / 1000, dt.UTC):%Y-%m-%d %H:%M:%S}"
+    except (OverflowError, ValueError, OSError):
+        return f"{milliseconds} ms"
+
+
+def _cells(entry: Entry[Served]) -> list[str]:
+    body = entry.body
+    again = f" of {body.content_of}" if body.content_of != entry.number else ""
+    return [
+        str(entry.number),
+        body.action + again,
+        body.base_id,
+        _range([position.delta for position in body.positions]),
+        clock(body.trend_time)[:MINUTES],
+        str(sum(hold.last - hold.first + 1 for hold in body.holds) or ""),
+        f"{body.who}, {clock(body.created_at)[:MINUTES]}{': ' + body.why if body.why else ''}",
+    ]
+
+
+def _holds(holds: tuple[Hold, ...]) -> str:
+    return ", ".join(f"{hold.first}-{hold.last} of partition {hold.partition}" for hold in holds)
+
+
+def _range(numbers: list[int]) -> str:
+    """Return the smallest and the largest, or the one that all are."""
+    low, high = min(numbers, default=0), max(numbers, default=0)
+    return str(low) if low == high else f"{low} to {high}"
+
+
+def _span(milliseconds: int) -> str:
+    """Return a length of time in the unit that suits it."""
+    if milliseconds == UNKNOWN:
+        return "-"
+    seconds = milliseconds / 1000
+    return f"{seconds:.0f} s" if seconds < 600 else f"{seconds / 60:.0f} min"

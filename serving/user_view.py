@@ -1,0 +1,169 @@
+"""The users of one served version: base rows and the deltas over them, as one view that never changes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+
+from contracts import deltas, served, trend
+from contracts.arrays import Floats
+from contracts.bases import OpenBase
+from contracts.chain import Entry
+from contracts.deltas import Delta
+from contracts.errors import WrongParent
+from contracts.partitions import partition_of
+from contracts.rows import Row
+from contracts.served import Position, Served
+from serving.layers import Layers
+
+How = Literal["own row", "common row"]
+
+
+@dataclass(frozen=True)
+class User:
+    """A user as the version knows them. `row` None: unknown, and `common` is the average of all partitions' rows.
+
+    `delta`: number of the delta that made the row, 0 for the base. `ring`: what must not be shown again.
+    """
+
+    user_id: str
+    partition: int
+    row: Row | None
+    common: Floats
+    delta: int
+    ring: tuple[str, ...]
+
+    @property
+    def how(self) -> How:
+        """How the user was known."""
+        return "own row" if self.row else "common row"
+
+    @property
+    def id_embedding(self) -> Floats:
+        """What the user tower gets: float32 [width], the common row plus the user's own offset from it."""
+        return self.common + self.row.own if self.row else self.common
+
+
+@dataclass(frozen=True)
+class Changed:
+    """What a delta made of a user: a row, or nothing more (a tombstone)."""
+
+    row: Row | None
+    delta: int
+
+
+@dataclass(frozen=True)
+class PartitionView:
+    """One partition: `last` is the newest delta read (held or shown), `trend` the partition's clicks since the cut."""
+
+    last: Entry[Delta] | None
+    common: Floats
+    common_samples: int
+    trend: Layers[float]
+
+
+class UserView:
+    """Immutable; `advanced` makes the next one, which shares what did not change. Safe for any number of readers."""
+
+    def __init__(
+        self, base: OpenBase, shown: Served | None, partitions: tuple[PartitionView, ...], rows: Layers[Changed]
+    ) -> None:
+        self._base = base
+        self._shown = shown
+        self._partitions = partitions
+        self._rows = rows
+        self._average = _average(partitions, base.common)
+
+    @classmethod
+    def of_base(cls, base: OpenBase) -> UserView:
+        """Return the view that shows the base alone."""
+        start = PartitionView(None, base.common, 0, Layers())
+        return cls(base, None, (start,) * base.manifest.partitions, Layers())
+
+    def user(self, user_id: str) -> User:
+        """Return what is known of a user: their own row on their partition's common row, or the common row of all."""
+        partition = partition_of(user_id, len(self._partitions))
+        changed = self._rows.get(user_id)
+        row = changed.row if changed else self._base.rows.get(user_id)
+        common = self._partitions[partition].common if row else self._average
+        return User(user_id, partition, row, common, changed.delta if changed else 0, row.ring if row else ())
+
+    def trend_counts(self) -> dict[str, float]:
+        """Return forward-decayed clicks per item: those of the base's cut and of every partition since."""
+        return trend.merged([self._base.trend, *(partition.trend for partition in self._partitions)])
+
+    def leads_to(self, shown: Served) -> bool:
+        """Say whether the view of `shown` is this one and further deltas: not after a rollback or on another base."""
+        if shown.base_digest != self._base.digest:
+            return False
+        for position in shown.positions:
+            before = served.included(self._shown, position.partition) if self._shown else []
+            if served.included(shown, position.partition)[: len(before)] != before:
+                return False
+        return True
+
+    def advanced(self, shown: Served) -> UserView:
+        """Return the view of `shown`, which this one leads to; costs what its new deltas touch.
+
+        Raises `WrongParent`, `ChainBroken` or `Corrupt` naming the delta that cannot be applied.
+        """
+        partitions, touched = list(self._partitions), dict[str, Changed]()
+        for position in shown.positions:
+            former = partitions[position.partition]
+            partitions[position.partition] = self._advanced_partition(shown, position, former, touched)
+        return UserView(self._base, shown, tuple(partitions), self._rows.over(touched))
+
+    def _advanced_partition(
+        self, shown: Served, position: Position, former: PartitionView, touched: dict[str, Changed]
+    ) -> PartitionView:
+        """Return the partition's next view, and put the users that its new deltas touch into `touched`."""
+        base = self._base.manifest
+        chain = deltas.chain(self._base.layout, base.base_id, position.partition)
+        included = set(served.included(shown, position.partition))
+        last, view, clicks = former.last, former, dict[str, float]()
+        for number in range(last.number + 1 if last else 1, position.delta + 1):
+            entry = chain.read(number)
+            deltas.check_follows(entry, self._base.digest, last, base.cut[position.partition])
+            last = entry
+            if number not in included:
+                continue
+            changes = deltas.read(chain, entry)
+            touched.update({user: Changed(None, number) for user in changes.tombstones})
+            touched.update({user: Changed(row, number) for user, row in changes.rows.items()})
+            clicks.update(changes.trend)
+            view = PartitionView(last, changes.common, changes.common_samples, view.trend)
+        if (last.digest if last else "") != position.digest:
+            raise WrongParent(f"delta {position.delta} of partition {position.partition} is not the one published")
+        return PartitionView(last, view.common, view.common_samples, view.trend.over(clicks))
+
+
+class Users(Protocol):
+    """Knows users: `UserView` as served, `FrozenUserView` as the base."""
+
+    def user(self, user_id: str) -> User:
+        """Return what is known of a user."""
+
+
+class FrozenUserView:
+    """The control: rows of the base alone, with the rings of a served version, so that both exclude the same items."""
+
+    def __init__(self, base_view: UserView, served_view: Users) -> None:
+        self._base_view = base_view
+        self._served_view = served_view
+
+    def user(self, user_id: str) -> User:
+        """Return the user as the base knows them."""
+        known = self._base_view.user(user_id)
+        ring = self._served_view.user(user_id).ring
+        return User(known.user_id, known.partition, known.row, known.common, 0, ring)
+
+
+def _average(partitions: tuple[PartitionView, ...], base_common: Floats) -> Floats:
+    """Return the mean of the common rows, weighted by the samples that each learned from since the base."""
+    weights = np.array([partition.common_samples for partition in partitions], dtype=np.float64)
+    if not weights.sum():
+        return base_common
+    rows = np.stack([partition.common for partition in partitions])
+    return np.asarray(weights @ rows / weights.sum(), dtype=np.float32)

@@ -1,0 +1,34 @@
+"""Settings of publisher and serving: files that hold every key, and where item vectors go."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from contracts.layout import Layout
+from contracts.settings import StageSettings, config_folder
+from publisher.settings import PublisherSettings
+from serving.settings import ServingSettings
+
+STAGES = [PublisherSettings, ServingSettings]
+HERE = Layout(Path("here"))
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_the_file_holds_every_key_with_its_default(stage: type[StageSettings]) -> None:
+    written = tomllib.loads((config_folder() / f"{stage.stage}.toml").read_text())
+    assert written == {name: field.default for name, field in stage.model_fields.items()}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_the_vector_store_is_the_setting_else_the_variable_else_a_file_of_the_run_folder(
+    stage: type[PublisherSettings | ServingSettings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MILVUS_URI", raising=False)
+    assert stage.load().store_uri(HERE) == "here/items.db"
+    monkeypatch.setenv("MILVUS_URI", "http://one:19530")
+    assert stage.load().store_uri(HERE) == "http://one:19530"
+    monkeypatch.setenv(f"FRESHET_{stage.stage.upper()}_MILVUS_URI", "http://other:19530")
+    assert stage.load().store_uri(HERE) == "http://other:19530"

@@ -1,0 +1,74 @@
+"""Status: what is served, how fresh, from which log positions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from contracts.errors import NothingServed
+from contracts.layout import Layout
+from contracts.served import Hold
+from publisher.status import UNKNOWN, read_status
+from tests.support.bases import CUT, MINUTE, append_round, append_shard, serve, tiny_base
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Layout:
+    return Layout(tmp_path)
+
+
+def test_before_the_first_publish_status_says_so_and_exits_2(layout: Layout) -> None:
+    with pytest.raises(NothingServed, match="nothing is served yet") as raised:
+        read_status(layout)
+    assert raised.value.exit_code == 2
+    assert "freshet publish once" in raised.value.hint
+
+
+def test_status_tells_version_base_and_positions(layout: Layout) -> None:
+    base = tiny_base(layout)
+    append_round(layout, base, 1)
+    serve(layout, base, (Hold(0, 1, 1),))
+    status = read_status(layout)
+    assert (status.version, status.base_id, status.topic, status.trend_time) == (1, "tiny", "events", CUT + 30 * MINUTE)
+    assert [(p.delta, p.next_ordinal, p.watermark) for p in status.partitions] == [
+        (1, 101, CUT + 30 * MINUTE),
+        (1, 102, CUT + 30 * MINUTE),
+    ]
+    assert status.held == (Hold(0, 1, 1),)
+
+
+def test_without_shards_offsets_and_lag_are_unknown(layout: Layout) -> None:
+    serve(layout, tiny_base(layout))
+    status = read_status(layout)
+    assert [(p.next_offset, p.behind_ms) for p in status.partitions] == [(UNKNOWN, UNKNOWN)] * 2
+    assert status.behind_ms == UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("samples_of_shards", "offset"),
+    [
+        ([40, 40, 20, 50], 30),  # the third shard ends at the position
+        ([40, 40, 30, 50], 20),  # the position lies within the third shard
+        ([40, 40, 20, 0, 0], 50),  # shards without samples follow
+        ([150], UNKNOWN),  # the position lies within the first
+        ([100], 10),
+    ],
+)
+def test_the_source_position_is_the_end_of_the_last_shard_that_is_served_whole(
+    layout: Layout, samples_of_shards: list[int], offset: int
+) -> None:
+    serve(layout, tiny_base(layout))  # partition 0 is served up to sample 100
+    for samples in samples_of_shards:
+        append_shard(layout, "events", 0, 10, samples, CUT)
+    assert read_status(layout).partitions[0].next_offset == offset
+
+
+def test_the_lag_is_the_newest_committed_watermark_minus_the_served_one(layout: Layout) -> None:
+    serve(layout, tiny_base(layout))
+    append_shard(layout, "events", 0, 10, 100, CUT)
+    append_shard(layout, "events", 0, 10, 100, CUT + 7 * MINUTE)
+    append_shard(layout, "events", 1, 10, 100, CUT - MINUTE)
+    status = read_status(layout)
+    assert [p.behind_ms for p in status.partitions] == [7 * MINUTE, 0]
+    assert status.behind_ms == 7 * MINUTE
