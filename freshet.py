@@ -39,7 +39,7 @@ COMMANDS = (
     Command("publish once", "publisher.commands", "once", "publish what is new as the next served version"),
     Command("publish run", "publisher.commands", "run", "publish every interval until stopped"),
     Command("publish rollback", "publisher.commands", "rollback", "serve an earlier version again"),
-    Command("publish history", "publisher.commands", "history", "the served versions, newest last"),
+    Command("publish history", "publisher.commands", "history", "the served versions, newest first"),
     Command("publish diff", "", "", "what two versions differ in"),
     Command("publish retire", "", "", "delete what no rollback may need"),
     Command("serve", "", "", "answer over HTTP, with a dashboard"),

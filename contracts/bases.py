@@ -116,7 +116,7 @@ class BaseStore:
         cannot hold.
         """
         parse(msgspec.json.encode(base), "the new base")  # a number that is NaN would be read by nobody
-        unfinished = self.layout.bases() / f".{base.base_id}.tmp"
+        unfinished = self.layout.unfinished_base(base.base_id)
         durable.make_directory(self.layout.bases())
         _empty(unfinished)
         named = []

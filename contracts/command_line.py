@@ -12,20 +12,31 @@ ROOT_VARIABLE = "FRESHET_ROOT"
 DEFAULT_ROOT = Path("var/run")
 
 
-def parser(command: str, description: str, epilog: str = "") -> argparse.ArgumentParser:
-    """Return a parser for `freshet <command>` with the options that every command has."""
-    made = argparse.ArgumentParser(
+def bare_parser(command: str, description: str, epilog: str = "") -> argparse.ArgumentParser:
+    """Return a parser for a `freshet <command>` that has no run folder."""
+    return argparse.ArgumentParser(
         prog=f"freshet {command}",
         description=description,
         epilog=epilog,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+
+
+def parser(
+    command: str, description: str, epilog: str = "", root: Path | None = DEFAULT_ROOT, shown: str = ""
+) -> argparse.ArgumentParser:
+    """Return a parser for `freshet <command>` with `--root`; its default is $FRESHET_ROOT, else `root`.
+
+    `root` None: the command names its own folder, and `shown` says which.
+    """
+    made = bare_parser(command, description, epilog)
+    named = os.environ.get(ROOT_VARIABLE)
     made.add_argument(
         "--root",
         type=Path,
-        default=Path(os.environ.get(ROOT_VARIABLE) or DEFAULT_ROOT),
-        help=f"run folder: shards, bases, deltas and served manifests (default: ${ROOT_VARIABLE}, else {DEFAULT_ROOT})",
+        default=Path(named) if named else root,
+        help=f"run folder: shards, bases, deltas, served manifests (default: ${ROOT_VARIABLE}, else {shown or root})",
     )
     return made
 

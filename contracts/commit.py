@@ -20,11 +20,12 @@ from typing import Generic
 
 from contracts.chain import Body, Chain, Entry
 from contracts.crash import reach
-from contracts.errors import ChainTaken, Corrupt, UnknownSchema
+from contracts.errors import ChainTaken, Corrupt, StateHeld, UnknownSchema
 from contracts.state_db import StateDB
 
 _AT = b"!at"
 _PENDING = b"!pending"
+MAX_HELD = 8
 
 
 @dataclass
@@ -74,7 +75,7 @@ def recover(name: str, chain: Chain[Body], state_directory: Path) -> tuple[Commi
     Returns the committer, and whether the state is warm: True: it is the state at the head. False: the DB is empty and
     the caller must rebuild it. Never guesses: a DB that neither is at the head nor one step ahead of it is dropped.
     """
-    state = StateDB(state_directory)
+    state = _open_free(state_directory)
     head = chain.head()
     at, pending = state.get(_AT), state.get(_PENDING)
     if head and at == head.digest.encode():
@@ -88,8 +89,8 @@ def recover(name: str, chain: Chain[Body], state_directory: Path) -> tuple[Commi
             head = chain.head()
     if at or pending:
         state.close()
-        StateDB.drop(state_directory)
-        state = StateDB(state_directory)
+        StateDB.drop(state.directory)
+        state = StateDB(state.directory)
     return Committer(name, chain, state, head), False
 
 
@@ -99,3 +100,17 @@ def _readable(chain: Chain[Body], pending: bytes) -> Entry[Body] | None:
         return chain.parse(pending, "the pending manifest")
     except (Corrupt, UnknownSchema):
         return None
+
+
+def _open_free(directory: Path) -> StateDB:
+    """Open the state DB, or one beside it where another process holds it: a former owner that is asleep, say."""
+    for number in range(MAX_HELD):
+        candidate = directory.with_name(f"{directory.name}-{number}") if number else directory
+        try:
+            return StateDB(candidate)
+        except StateHeld as error:
+            held = error
+        except Corrupt:  # a cache: what it held comes from the log again
+            StateDB.drop(candidate)
+            return StateDB(candidate)
+    raise StateHeld(str(held), hint="Several processes hold it: end those that should not run under this run folder.")

@@ -66,6 +66,10 @@ class UnknownSchema(FreshetError):
     """A file was written by a version with another schema."""
 
 
+class StateHeld(FreshetError):
+    """A state DB is open in another process, which may be asleep; it is a cache, so another can be begun."""
+
+
 class ChainTaken(FreshetError):
     """Somebody else created the manifest that this process wanted to create: it no longer owns the chain."""
 

@@ -25,6 +25,10 @@ class Layout:
         """One base: its files and, written last, `base.json`."""
         return self.bases() / _safe(base_id)
 
+    def unfinished_base(self, base_id: str) -> Path:
+        """Where a base is written before it is renamed to its own folder; hidden, emptied by the next attempt."""
+        return self.bases() / f".{_safe(base_id)}.tmp"
+
     def deltas(self, base_id: str, partition: int) -> Path:
         """Chain of the deltas of one partition on one base."""
         return self.root / "deltas" / _safe(base_id) / f"{partition:05d}"

@@ -85,11 +85,10 @@ def decode(data: bytes, what: str = "a sample") -> Sample:
 
 def frame(records: Iterable[bytes]) -> bytes:
     """Return the bytes of a TFRecord file that holds `records`."""
-    masked_crc = _tfrecord().TFRecordWriter.masked_crc
     parts: list[bytes] = []
     for record in records:
         length = struct.pack("<Q", len(record))
-        parts += (length, masked_crc(length), record, masked_crc(record))
+        parts += (length, _masked_crc(length), record, _masked_crc(record))
     return b"".join(parts)
 
 

@@ -43,8 +43,9 @@ class StageSettings(BaseSettings):
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             key = ".".join(map(str, first["loc"]))
+            wrong = "there is no such setting" if first["type"] == "extra_forbidden" else first["msg"]
             raise UsageError(
-                f"setting {key!r} of stage {cls.stage}: {first['msg']}",
+                f"setting {key!r} of stage {cls.stage}: {wrong}",
                 hint=f"See {config_folder() / (cls.stage + '.toml')} and the variables {prefix}*.",
             ) from None
         except SettingsError as error:

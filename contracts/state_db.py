@@ -13,12 +13,17 @@ from typing import Any
 from rocksdict import Options, Rdict, WriteBatch, WriteOptions
 
 from contracts import durable
+from contracts.errors import Corrupt, StateHeld
 
 Changes = Mapping[bytes, bytes | None]
 
 
 class StateDB:
-    """One open DB; at most one process may hold it. Close it before its folder is opened again."""
+    """One open DB; at most one process may hold it. Close it before its folder is opened again.
+
+    Opening raises `StateHeld` while another process, or another object of this one, has it open, and `Corrupt` when
+    its files are damaged.
+    """
 
     def __init__(self, directory: Path) -> None:
         durable.make_directory(directory.parent)
@@ -26,7 +31,14 @@ class StateDB:
         options = Options(raw_mode=True)
         options.set_keep_log_file_num(2)
         options.set_max_open_files(64)
-        self._db: Any = Rdict(str(directory), options)
+        try:
+            self._db: Any = Rdict(str(directory), options)
+        except Exception as error:  # rocksdict raises nothing narrower
+            if "lock" in str(error).lower():
+                raise StateHeld(f"another process holds the state in {directory}") from None
+            if "corruption" in str(error).lower():
+                raise Corrupt(str(directory), str(error)) from None
+            raise OSError(f"the state in {directory} cannot be opened: {error}") from None
         self._synced = WriteOptions()
         self._synced.sync = True
 

@@ -10,8 +10,6 @@ from rich.console import Console
 
 from contracts import command_line
 from contracts.layout import Layout
-from examples import transport
-from examples.walk import Walk
 from streams.sources.open import open_source
 from streams.sources.options import SourceOptions, add_source_arguments, source_options
 
@@ -29,6 +27,9 @@ class Plan:
 def demo(argv: Sequence[str]) -> int:
     """`freshet demo`."""
     plan = _parse(argv)
+    from examples import transport  # these import all stages: not for --help
+    from examples.walk import Walk
+
     console = Console()
     source = open_source(plan.source)
     choice = transport.choose(plan.transport)
@@ -50,11 +51,16 @@ def _parse(argv: Sequence[str]) -> Plan:
         "  freshet demo\n"
         "  freshet demo --data clicks.csv.gz --format globo\n"
         "  freshet demo --data log.csv --columns user=uid,item=article,time=ts --time-unit s",
+        root=Path("var/demo"),
     )
-    parser.set_defaults(root=Path("var/demo"))
     add_source_arguments(parser)
     how = parser.add_argument_group("how")
-    how.add_argument("--transport", choices=("auto", "kafka", "direct"), default="auto", help="(default: %(default)s)")
+    how.add_argument(
+        "--transport",
+        choices=("auto", "kafka", "direct"),
+        default="auto",
+        help="kafka: fail without one; direct: fold the log without Kafka; auto: Kafka if it can be had (default)",
+    )
     how.add_argument(
         "--speed", type=float, default=0.0, metavar="X", help="stream the day at X times real time (default: no limit)"
     )

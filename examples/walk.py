@@ -157,16 +157,10 @@ class Walk:
         self._publish(base.base_id, until=end)
 
     def _finish(self, base: Base) -> None:
-        """Wait until everything that was sent is in shards and deltas, and publish the rest of it."""
+        """Wait until everything that was sent is in shards and the last deltas are there; publish the rest."""
         self._wait(lambda: self._read_records() == self._sent)
-        chains = (shards.chain(self._layout, self._opened.topic.name, p) for p in range(PARTITIONS))
-        ordinals = [head.body.next_ordinal if (head := chain.head()) else 0 for chain in chains]
-        self._wait(
-            lambda: all(
-                (delta.next_ordinal if delta else cut) >= ordinal
-                for delta, cut, ordinal in zip(self._deltas(base), base.cut, ordinals, strict=True)
-            )
-        )
+        end = watermark(self._layout, self._opened.topic) // WINDOW_MS * WINDOW_MS  # the log closes an hour later
+        self._wait(lambda: all(delta and delta.watermark >= end for delta in self._deltas(base)))
         self._publish(base.base_id)
 
     def _read_records(self) -> int:

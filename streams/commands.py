@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import socket
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 import msgspec
 from rich.console import Console
@@ -45,7 +47,13 @@ def inspect(argv: Sequence[str]) -> int:
     )
     parser.add_argument("--topic", help="topic of the events (default: setting `topic`)")
     parser.add_argument("--verify", action="store_true", help="prove contiguity, counters and every digest")
-    parser.add_argument("--dead-letters", type=int, default=0, metavar="N", help="also print the newest N dead letters")
+    parser.add_argument(
+        "--dead-letters",
+        type=int,
+        default=0,
+        metavar="N",
+        help="also print the newest N dead letters of each partition",
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object a partition")
     arguments = parser.parse_args(argv)
     topic = arguments.topic or StreamsSettings.load().topic
@@ -54,7 +62,7 @@ def inspect(argv: Sequence[str]) -> int:
     if arguments.json:
         print("\n".join(msgspec.json.encode(fact).decode() for fact in facts))
     else:
-        Console().print(_table(topic, facts))
+        _print_facts(topic, facts)
         _print_dead_letters(layout, topic, arguments.dead_letters)
     return 0
 
@@ -102,27 +110,39 @@ def _facts(layout: Layout, topic: str, partition: int, verify: bool) -> Partitio
     return facts
 
 
-def _table(topic: str, facts: list[PartitionFacts]) -> Table:
+def _print_facts(topic: str, facts: list[PartitionFacts]) -> None:
     table = Table(title=f"shards of {topic}", title_justify="left")
-    for column in ("partition", "shards", "next offset", "samples", "records read", "samples emitted", "digest"):
-        table.add_column(column, justify="left" if column.startswith(("records", "samples ")) else "right")
+    for column in ("partition", "shards", "next offset", "samples", "watermark (UTC)", "digest"):
+        table.add_column(column, justify="right")
+    read: Counter[str] = Counter()
+    emitted: Counter[str] = Counter()
     for fact in facts:
         numbers = (f"{number:,}" for number in (fact.partition, fact.shards, fact.next_offset, fact.samples))
-        table.add_row(*numbers, _lines(fact.read), _lines(fact.emitted), fact.digest[:12], end_section=True)
-    return table
+        table.add_row(*numbers, _time(fact.watermark), fact.digest[:12])
+        read.update(fact.read)
+        emitted.update(fact.emitted)
+    Console().print(table)
+    print_counts("records read", read)
+    print_counts("samples emitted", emitted)
+    if all(fact.verified for fact in facts):
+        print("verified         contiguity, counters and every digest")
 
 
-def _lines(counters: dict[str, int]) -> str:
-    return "\n".join(f"{name} {count:,}" for name, count in sorted(counters.items()))
+def print_counts(label: str, counts: Mapping[str, int]) -> None:
+    """Print a label, the total, and its parts, on one line."""
+    print(f"{label:<16} {sum(counts.values()):,}: " + ", ".join(f"{name} {n:,}" for name, n in sorted(counts.items())))
+
+
+def _time(milliseconds: int) -> str:
+    if milliseconds < 0:
+        return "none yet"
+    return dt.datetime.fromtimestamp(milliseconds / 1000, dt.UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def _print_dead_letters(layout: Layout, topic: str, newest: int) -> None:
-    if not newest:
-        return
-    letters = []
-    for partition in _partitions(layout, topic):
+    for partition in _partitions(layout, topic) if newest else ():
         chain = shards.chain(layout, topic, partition)
-        letters += [letter for entry in chain.entries() for letter in shards.read_dead_letters(chain, entry)]
-    for letter in letters[-newest:]:
-        print(f"{letter.topic}/{letter.partition}/{letter.offset}  {letter.reason}: {letter.detail}")
-        print(f"    {letter.value[:120]!r}")
+        letters = [letter for entry in chain.entries() for letter in shards.read_dead_letters(chain, entry)]
+        for letter in letters[-newest:]:
+            print(f"{letter.topic}/{letter.partition}/{letter.offset}  {letter.reason}: {letter.detail}")
+            print(f"    {letter.value[:120]!r}")

@@ -61,7 +61,7 @@ def produce(argv: Sequence[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = command_line.parser(
+    parser = command_line.bare_parser(
         "produce",
         "Fill a topic from a click log: partition by user, ticks from the log's own time.\n\n"
         "At-least-once, in order per partition (acks=all, idempotent producer). Interrupted or run again, it goes on\n"

@@ -14,6 +14,7 @@ from rich.table import Table
 from contracts import command_line, shards
 from contracts.days import bounds
 from contracts.layout import Layout
+from streams.commands import print_counts
 from streams.replay import Replay, Rules, log_topic
 from streams.settings import StreamsSettings
 from streams.sources.open import open_source
@@ -78,8 +79,9 @@ def _job(argv: Sequence[str]) -> Job:
         "examples:\n"
         "  freshet streams replay --data clicks/ --format globo --day 2017-10-05\n"
         "  freshet streams replay --seed 7 --root var/backfill",
+        root=None,
+        shown="var/replay/LOG-DAY",
     )
-    parser.set_defaults(root=None)
     add_source_arguments(parser)
     what = parser.add_argument_group("what and where")
     what.add_argument("--day", nargs="+", action="extend", default=[], metavar="YYYY-MM-DD", help="only these days")
@@ -108,12 +110,8 @@ def _print_result(console: Console, layout: Layout, job: Job, events: Counter[st
         numbers = (f"{number:,}" for number in (partition, count, read.total() - before, samples))
         table.add_row(*numbers, digests[partition][:16])
     console.print(table)
-    _print_counts("the log held", {f"{kind}s": number for kind, number in events.items()})
-    _print_counts("records read", read)
-    _print_counts("samples emitted", emitted)
+    print_counts("the log held", {f"{kind}s": number for kind, number in events.items()})
+    print_counts("records read", read)
+    print_counts("samples emitted", emitted)
     print(f"{'digest of all':<16} {shards.combined(digests)}")
     print(f"{'look closer':<16} .venv/bin/freshet streams inspect --root {layout.root} --topic {job.topic} --verify")
-
-
-def _print_counts(label: str, counts: dict[str, int]) -> None:
-    print(f"{label:<16} {sum(counts.values()):,}: " + ", ".join(f"{name} {n:,}" for name, n in sorted(counts.items())))

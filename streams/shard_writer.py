@@ -62,7 +62,7 @@ class PartitionWriter:
             raise LogLost(
                 f"partition {self._partition} of topic {self._topic.name} starts at offset {log_start}, "
                 f"but records from offset {self.expected} on are needed: retention has deleted them",
-                hint="Raise the topic's retention above the join horizon (24 h 32 min); what is gone must be admitted.",
+                hint="Restore them or begin anew under another --root, and keep records longer than late_hours.",
             )
 
     def feed(self, records: Iterable[Record], tell: Callable[[int], None] = lambda offset: None) -> int:

@@ -80,7 +80,7 @@ class ShardWriter:
 
 
 def write_log(layout: Layout, log: Log, found: Iterable[Sample], end: int, sizes: Iterable[int] = (4096,)) -> None:
-    """Write all samples (ordered by watermark) as shards of `sizes` samples, over and over, then one that ends at `end`.
+    """Write all samples (ordered by watermark) as shards of `sizes` samples, over and over.
 
     A shard's watermark is that of its last sample; the last shard of each partition is a manifest alone at `end` (ms).
     """

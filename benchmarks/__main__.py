@@ -1,0 +1,94 @@
+"""`make bench`: run the benchmarks, print and keep their figures, and generate the README's table from what is kept."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks import results
+from benchmarks.figures import Figure
+from contracts.errors import FreshetError
+
+# One headline figure each: a file of this folder with `measure(quick, say)`, imported when it is run.
+BENCHMARKS = {
+    "stream_events": "click events/s from a real Kafka through our agent to shards, against a plain Faust agent",
+    "online_step": "samples/s of the online update on one thread, against a plain torch loop",
+}
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to run. `quick`: a small smoke run whose figures are printed and thrown away."""
+
+    names: tuple[str, ...]
+    quick: bool
+    folder: Path = results.RESULTS
+    readme: Path = results.README
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; return its exit code. A figure below its bar is no failure: it is printed as missed."""
+    arguments = _parser().parse_args(argv)
+    if arguments.list:
+        print("\n".join(f"{name:<16}{what}" for name, what in BENCHMARKS.items()))
+        return 0
+    options = Options(tuple(arguments.only or BENCHMARKS), arguments.quick)
+    try:
+        return run(options)
+    except FreshetError as error:
+        print(f"benchmarks: {error}\n  {error.hint}".rstrip(), file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("benchmarks: interrupted; what had ended is kept", file=sys.stderr)
+        return 130
+
+
+def run(options: Options) -> int:
+    """Run each benchmark; keep its figures as soon as it has ended."""
+    found: list[Figure] = []
+    for name in options.names:
+        _say(f"{name}: {BENCHMARKS[name]}")
+        figures: list[Figure] = importlib.import_module(f"benchmarks.{name}").measure(options.quick, _say)
+        if not options.quick:
+            _say(f"  kept in {results.write(options.folder, name, figures)}")
+        found += figures
+    console = Console()
+    console.print(_table(found))
+    for figure in found:
+        console.print(f"[bold]{figure.figure}[/bold]: {figure.note}", highlight=False)
+    _say("A quick run: nothing was kept." if options.quick else results.put_into_readme(options.readme, options.folder))
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__, allow_abbrev=False)
+    parser.add_argument("--only", action="append", choices=list(BENCHMARKS), help="run this one (may be repeated)")
+    parser.add_argument("--quick", action="store_true", help="a small smoke run; keeps nothing")
+    parser.add_argument("--list", action="store_true", help="name the benchmarks and end")
+    return parser
+
+
+def _table(figures: Sequence[Figure]) -> Table:
+    made = Table(caption="ratio >= bar is good; absolute figures move with the machine")
+    for column in ("figure", "ours", "peer", "ratio", "bar"):
+        made.add_column(column, justify="left" if column == "figure" else "right")
+    for figure in figures:
+        ratio = f"{figure.ratio:.2f}x{'' if figure.good else ' missed'}"
+        ours, peer = (f"{results.amount(value)} {figure.unit}" for value in (figure.ours, figure.peer))
+        made.add_row(figure.figure, ours, f"{figure.peer_name}\n{peer}", ratio, f"{figure.bar:g}x")
+    return made
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,117 @@
+"""What `online_step` learns: committed shards of one topic-partition, a base to learn on, and blocks ready to fold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+
+from benchmarks.click_log import START_MS, ClickLog
+from benchmarks.torch_loop import Clicks
+from contracts import bases
+from contracts.arrays import Floats, pack
+from contracts.bases import Base, BaseStore, Items, OpenBase, Towers, cpu_family, pack_items, pack_users
+from contracts.features import FeatureSpec
+from contracts.layout import Layout
+from contracts.rows import Row
+from streams.join import Windows
+from streams.pipeline import Rotation, Topic
+from streams.replay import Replay, Rules
+from trainer.block_fold import Block
+from trainer.negatives import POWER
+from trainer.settings import OnlineUpdate
+from trainer.towers import TwoTowers
+
+WIDTH = 64
+TOPIC = Topic("events", "benchmark", 1)
+
+
+def write_shards(layout: Layout, log: ClickLog) -> None:
+    """Fold the log into the committed shards of one topic-partition."""
+    replay = Replay(layout, TOPIC, Rules(Windows(), Rotation()))
+    replay.fold(log.records(TOPIC.partitions))
+    replay.close()
+
+
+def write_base(layout: Layout, log: ClickLog, base_id: str) -> OpenBase:
+    """Write a base that knows every item and every second user, with the default online settings.
+
+    Its cut lies before the log, its towers have no features: all of the user vector comes from rows, as the peer's.
+    """
+    dice = np.random.default_rng(log.seed)
+    items = [f"i{number:06d}" for number in range(log.items)]
+    vectors = unit_vectors(dice, log.items)
+    biases = np.zeros(log.items, np.float32)
+    users = [f"u{number:07d}" for number in range(0, log.users, 2)]
+    rows = {
+        user: Row(own * np.float32(0.3), 1, START_MS, ())
+        for user, own in zip(users, unit_vectors(dice, len(users)), strict=True)
+    }
+    towers = Towers(WIDTH, 128, "cosine", 0.1, FeatureSpec(), FeatureSpec())
+    files = {
+        bases.DENSE: TwoTowers(towers).packed(),
+        bases.USERS: pack_users(unit_vectors(dice, 1)[0], rows, WIDTH),
+        bases.ITEMS: pack_items(Items(items, vectors, vectors, biases)),
+        bases.TREND: pack({"items": list[str](), "counts": np.zeros(0)}),
+    }
+    return BaseStore(layout).write(_manifest(base_id, towers), files)
+
+
+def blocks(base: OpenBase, log: ClickLog, count: int) -> Iterator[Block]:
+    """Yield `count` full blocks as the learner hands them to the fold, each of other users."""
+    dice = np.random.default_rng(log.seed)
+    size = base.manifest.online.block_samples
+    shares = log.shares()
+    for number in range(count):
+        yield Block(
+            name="benchmark",
+            ordinal=number * size,
+            context=torch.zeros(size, WIDTH),
+            user_at=torch.arange(size),
+            targets=torch.from_numpy(dice.choice(log.items, size=size, p=shares)),
+            learns=torch.ones(size, dtype=torch.bool),
+            own=unit_vectors(dice, size) * np.float32(0.3),
+            weights=shares * log.clicks,
+            offset=torch.from_numpy(np.log(shares * log.clicks + 0.3).astype(np.float32)),
+        )
+
+
+def plain_clicks(base: OpenBase, log: ClickLog, count: int) -> Clicks:
+    """Return `count` clicks of the same log's making as the peer takes them."""
+    dice = np.random.default_rng(log.seed)
+    shares = log.shares()
+    return Clicks(
+        users=torch.from_numpy(dice.integers(log.users, size=count)),
+        items=torch.from_numpy(dice.choice(log.items, size=count, p=shares)),
+        user_count=log.users,
+        vectors=torch.tensor(base.items.vectors),
+        weights=torch.from_numpy(np.power(shares, POWER).astype(np.float32)),
+    )
+
+
+def unit_vectors(dice: np.random.Generator, count: int) -> Floats:
+    """Return random directions, float32 [count, WIDTH]."""
+    drawn = dice.normal(size=(count, WIDTH))
+    return np.asarray(drawn / np.linalg.norm(drawn, axis=1, keepdims=True), dtype=np.float32)
+
+
+def _manifest(base_id: str, towers: Towers) -> Base:
+    return Base(
+        base_id=base_id,
+        parent="",
+        parent_digest="",
+        topic=TOPIC.name,
+        topic_id=TOPIC.topic_id,
+        partitions=TOPIC.partitions,
+        cut=(0,),
+        cut_watermark=START_MS,
+        days=("2017-10-02",),
+        day_zone="UTC",
+        towers=towers,
+        online=OnlineUpdate().chosen(),
+        trend_t0=START_MS,
+        cpu_family=cpu_family(),
+        seed=1,
+        metrics={},
+    )

@@ -1,0 +1,1 @@
+"""What we write, read by software that is not ours."""

@@ -1,0 +1,1 @@
+"""Specimens of every durable format: what was written once is read, and written, the same for ever."""

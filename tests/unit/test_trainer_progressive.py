@@ -1,0 +1,132 @@
+"""Progressive validation on a base that can be computed by hand."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from contracts.bases import OpenBase
+from contracts.layout import Layout
+from contracts.rows import Row
+from contracts.validation import BlockScore
+from tests.support.shards import Log, by_partition, click
+from tests.support.tastes import DAY_MS, MIDNIGHT, Tastes, write_tastes
+from tests.support.trained import train
+from trainer.block_input import BlockEncoder
+from trainer.progressive import BlockScorer, Served
+from trainer.shard_feed import columns
+from trainer.user_rows import OnlineRows, TrendCounts
+
+TODAY = MIDNIGHT + DAY_MS
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> OpenBase:
+    layout = Layout(tmp_path_factory.mktemp("progressive"))
+    write_tastes(layout, Tastes(with_context=False))
+    return train(layout)
+
+
+def score(base: OpenBase, rows: OnlineRows, *clicks: tuple[str, str], k: int = 3) -> dict[tuple[str, str], BlockScore]:
+    """Score clicks (user, item) of one block, an hour into the second day."""
+    samples = by_partition(Log(), [click(user, item, TODAY + 3_600_000 + n) for n, (user, item) in enumerate(clicks)])[
+        0
+    ]
+    block = BlockEncoder(base).encode(columns(samples, 0))
+    with torch.no_grad():
+        found = BlockScorer(base, 0, k).score(block, rows, TrendCounts(base, rows), Served(4, TODAY))
+    return {(record.arm, record.slice): record for record in found}
+
+
+def frozen_order(base: OpenBase, user: str) -> list[str]:
+    """All items for a user without features, best first, as the frozen base has them."""
+    own = base.rows[user].own if user in base.rows else 0
+    h = base.common + own
+    scores = base.items.vectors @ (h / np.linalg.norm(h) / 0.1) + base.items.biases
+    return [base.items.ids[at] for at in np.argsort(-scores)]
+
+
+def unseen(base: OpenBase, user: str) -> list[str]:
+    ring = base.rows[user].ring if user in base.rows else ()
+    return [item for item in frozen_order(base, user) if item not in ring]
+
+
+def known_user(base: OpenBase) -> str:
+    return next(user for user, row in base.rows.items() if 2 <= len(row.ring) < 20)
+
+
+def test_a_click_on_one_of_the_first_k_is_a_hit_and_on_the_next_one_a_miss(base: OpenBase) -> None:
+    user = known_user(base)
+    items = unseen(base, user)
+    records = score(base, OnlineRows(base, None), (user, items[0]), (user, items[2]), (user, items[3]))
+    frozen = records["frozen", "all"]
+    assert (frozen.hits, frozen.samples, frozen.known, frozen.delta) == (2, 3, 3, 0)
+    assert records["served", "all"].delta == 4
+
+
+def test_an_item_in_the_users_ring_is_not_shown_again_and_its_click_is_a_miss(base: OpenBase) -> None:
+    user = known_user(base)
+    again = base.rows[user].ring[-1]
+    assert score(base, OnlineRows(base, None), (user, again), k=len(base.items.ids) - 5)["frozen", "all"].hits == 0
+    last = unseen(base, user)[-1]
+    everything = len(base.items.ids) - len(base.rows[user].ring)
+    assert score(base, OnlineRows(base, None), (user, last), k=everything)["frozen", "all"].hits == 1
+    assert score(base, OnlineRows(base, None), (user, last), k=everything - 1)["frozen", "all"].hits == 0
+
+
+def test_a_click_on_an_item_that_the_base_does_not_know_counts_as_a_sample_and_a_miss(base: OpenBase) -> None:
+    records = score(base, OnlineRows(base, None), ("stranger", "news"), ("stranger", unseen(base, "stranger")[0]))
+    frozen = records["frozen", "all"]
+    assert (frozen.samples, frozen.known, frozen.hits) == (2, 1, 1)
+
+
+def test_slices_tell_active_users_and_whether_the_base_knows_them(base: OpenBase) -> None:
+    user, other = known_user(base), "new-today"
+    rows = OnlineRows(base, None)
+    for name in (user, other):
+        rows.clicked(name, np.zeros(16, np.float32), [("i0.0", TODAY + 60_000)])
+    before = score(base, rows, (user, "i1.1"), (other, "i1.1"), ("stranger", "i1.1"))
+    assert {name for _, name in before} == {"all"}
+    rows.commit()
+    after = score(base, rows, (user, "i1.1"), (other, "i1.1"), ("stranger", "i1.1"), (other, "i1.2"))
+    found = {name: after["served", name].samples for _, name in after}
+    assert found == {"all": 4, "active": 3, "active_new": 2, "active_known": 1}
+
+
+def test_yesterdays_clicks_make_nobody_active_today(base: OpenBase) -> None:
+    user = known_user(base)
+    assert base.rows[user].last_event_time < TODAY
+    assert set(score(base, OnlineRows(base, None), (user, "i1.1"))) == {("served", "all"), ("frozen", "all")}
+
+
+def test_the_served_arm_answers_with_committed_rows_and_the_frozen_arm_with_the_bases(base: OpenBase) -> None:
+    user = known_user(base)
+    wanted = unseen(base, user)[-1]
+    vector = base.items.vectors[base.items.ids.index(wanted)]
+    rows = OnlineRows(base, None)
+    rows.fresh.rows[user] = replace(base.rows[user], own=(vector * 50).astype(np.float32))
+    assert score(base, rows, (user, wanted))["served", "all"].hits == 0
+    rows.commit()
+    records = score(base, rows, (user, wanted))
+    assert (records["served", "all"].hits, records["frozen", "all"].hits) == (1, 0)
+    assert records["served", "all"].loss < records["frozen", "all"].loss
+
+
+def test_a_trending_item_is_ahead_in_the_served_arm_alone(base: OpenBase) -> None:
+    wanted = unseen(base, "stranger")[-1]
+    rows = OnlineRows(base, None)
+    rows.committed.trend[wanted] = 1e12
+    records = score(base, rows, ("stranger", wanted))
+    assert (records["served", "all"].hits, records["frozen", "all"].hits) == (1, 0)
+
+
+def test_scoring_changes_nothing(base: OpenBase) -> None:
+    rows = OnlineRows(base, None)
+    rows.committed.rows["u1.0"] = Row(np.ones(16, np.float32), 1, TODAY, ("i0.0",))
+    first = score(base, rows, ("u1.0", "i1.1"))
+    assert score(base, rows, ("u1.0", "i1.1")) == first
+    assert not rows.fresh.rows
+    assert not rows.fresh.trend

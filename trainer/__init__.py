@@ -1,0 +1,1 @@
+"""Shards become deltas all day (user rows only) and, nightly, a base (all parameters)."""

@@ -1,0 +1,183 @@
+"""The online update of one (base, partition): samples in, user rows and trend counts out, a delta per publish interval.
+
+    recover → read committed shards → cut into blocks → score, then learn each block → commit a delta at each boundary
+
+State is a function of (base, samples in order) alone. A delta is committed whenever the watermark of the shards crosses
+a multiple of the publish interval, also when nothing changed, so its watermark tells how far the state has come.
+The guarantee is effectively-once: a sample is in exactly one delta, however often this process dies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import torch
+
+from contracts import commit, deltas, validation
+from contracts.bases import OpenBase
+from contracts.chain import Entry
+from contracts.crash import reach
+from contracts.deltas import Delta
+from contracts.errors import ChainTaken, UsageError, WrongParent
+from contracts.layout import Layout
+from trainer import row_cache
+from trainer.block_learner import BlockLearner, Tools
+from trainer.blocks import BlockCutter
+from trainer.digest import overlay
+from trainer.one_thread import one_thread
+from trainer.progressive import Served
+from trainer.settings import TrainerSettings
+from trainer.shard_feed import open_feed
+from trainer.user_rows import OnlineRows
+
+NEVER = 1 << 62
+
+
+class OnlineWorker:
+    """The owner of one (base, partition). Recovery happens when it is made: there is no recovery mode.
+
+    Call `advance` whenever shards may have been committed; `close` when the partition is given away. What was folded
+    since the last boundary is in no delta then; the next owner folds it again, to the same bits.
+    Raises `WrongParent` where the chain belongs to another base, `LogChanged` where the shards do, `UsageError` where
+    the publish interval does not hold whole blocks.
+    """
+
+    def __init__(self, layout: Layout, base: OpenBase, topic: str, partition: int, settings: TrainerSettings) -> None:
+        _check(base, topic, partition, settings)
+        self.partition, self.settings = partition, settings
+        self.layout, self.base = layout, base
+        self.tools = Tools.of(base, partition, settings.top_k)
+        self._stopping = False
+        self._recover()
+
+    @property
+    def head(self) -> Entry[Delta] | None:
+        """The newest delta."""
+        return self._committer.head
+
+    @property
+    def watermark(self) -> int:
+        """How far the deltas have come (ms): the last boundary crossed, or the base's cut."""
+        return self.head.body.watermark if self.head else self.base.manifest.cut_watermark
+
+    def advance(self, until: int = NEVER, committed: Callable[[Entry[Delta]], None] = lambda delta: None) -> int:
+        """Fold what the shards hold, emitted before `until` (ms of watermark); return how many samples were folded.
+
+        Commits one delta per boundary crossed up to `until` and tells `committed`. When another owner was quicker, the
+        local state is dropped and rebuilt from the new head, and folding goes on from there.
+        """
+        folded = 0
+        while True:
+            try:
+                with one_thread(), torch.no_grad():
+                    for count in self._run(until, committed):
+                        folded += count
+                        if self._stopping:
+                            break
+                return folded
+            except ChainTaken:
+                self.close()
+                self._recover()
+
+    def stop(self) -> None:
+        """Make `advance` return after the block that it is at. Only `close` may be called after that."""
+        self._stopping = True
+
+    def close(self) -> None:
+        """Release the state DB; what is in no delta yet is forgotten."""
+        self._committer.state.close()
+
+    def _recover(self) -> None:
+        chain = deltas.chain(self.layout, self.base.manifest.base_id, self.partition)
+        state = self.layout.trainer_state(self.base.manifest.base_id, self.partition)
+        self._committer, warm = commit.recover("deltas", chain, state)
+        head = self._committer.head
+        if head and head.body.base_digest != self.base.digest:
+            self.close()
+            raise WrongParent(f"the deltas of {chain.directory} were made on another base of the same name")
+        chain.remove_orphans()
+        found = row_cache.load(self._committer.state) if warm else overlay(self.layout, self.base, self.partition)[0]
+        self._uncached = {} if warm or found is None else row_cache.encode(found)
+        self._rows = OnlineRows(self.base, found)
+        self._learner = BlockLearner(self.tools, self._rows)
+        self._next = head.body.next_ordinal if head else self.base.manifest.cut[self.partition]
+        self._follow()
+
+    def _follow(self) -> None:
+        """Read on from the last block folded."""
+        self._feed = open_feed(self.layout, self.base.manifest, self.partition, self._next)
+        self._cutter = BlockCutter(self.base.manifest.online, self._next)
+
+    def _run(self, until: int, committed: Callable[[Entry[Delta]], None]) -> Iterator[int]:
+        """Fold block after block; yield how many samples each had, and 0 after a boundary."""
+        for shard in self._feed.read():
+            beyond = shard.watermark > until
+            samples = shard.samples.before(until) if beyond else shard.samples
+            watermark = min(shard.watermark, until)
+            for block in (*self._cutter.add(samples), *self._cutter.leave(watermark)):
+                yield from self._cross(int(block.watermarks[0]), committed)
+                reach("deltas.block.before")
+                self._learner.learn(block, Served(self.head.number if self.head else 0, self.watermark))
+                self._next = block.next_ordinal
+                reach("deltas.block.after")
+                yield len(block)
+            yield from self._cross(watermark, committed)
+            if beyond:
+                break
+        else:
+            return
+        self._follow()
+
+    def _cross(self, watermark: int, committed: Callable[[Entry[Delta]], None]) -> Iterator[int]:
+        """Commit a delta for every boundary between the last one and `watermark` (ms)."""
+        interval = self.settings.publish_interval_ms
+        while (boundary := (self.watermark // interval + 1) * interval) <= watermark:
+            committed(self._commit(boundary))
+            yield 0
+
+    def _commit(self, boundary: int) -> Entry[Delta]:
+        """Commit what was folded since the last delta: all samples emitted before `boundary` (ms)."""
+        base, tally, fresh = self.base.manifest, self._learner.tally, self._rows.fresh
+        body = Delta(
+            base_id=base.base_id,
+            base_digest=self.base.digest,
+            topic=base.topic,
+            partition=self.partition,
+            partitions=base.partitions,
+            first_ordinal=self._next - tally.samples,
+            next_ordinal=self._next,
+            watermark=boundary,
+            first_event_time=tally.first_event_time,
+            last_event_time=tally.last_event_time,
+            width=base.towers.width,
+            trend_t0=base.trend_t0,
+            samples=tally.samples,
+            learned=tally.learned,
+            trend_only=tally.trend_only,
+            set_aside=tally.set_aside,
+            touched_rows=len(fresh.rows),
+        )
+        files = {
+            deltas.ROWS: deltas.encode(fresh, base.towers.width),
+            deltas.VALIDATION: validation.encode(self._learner.scores),
+        }
+        entry = self._committer.commit(body, files, {**self._uncached, **row_cache.encode(fresh)})
+        self._uncached = {}
+        self._learner.commit()
+        return entry
+
+
+def _check(base: OpenBase, topic: str, partition: int, settings: TrainerSettings) -> None:
+    manifest = base.manifest
+    if topic != manifest.topic or partition >= manifest.partitions:
+        raise UsageError(
+            f"base {manifest.base_id} is of topic {manifest.topic!r} with {manifest.partitions} partitions, "
+            f"not of partition {partition} of {topic!r}",
+            hint="Name the topic and partitions of the base, or train a base on this topic.",
+        )
+    if settings.publish_interval_ms % manifest.online.block_ms:
+        raise UsageError(
+            f"publish_interval_ms {settings.publish_interval_ms} is no multiple of the base's block of "
+            f"{manifest.online.block_ms} ms",
+            hint="Set publish_interval_ms to a multiple of it.",
+        )

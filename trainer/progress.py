@@ -1,0 +1,31 @@
+"""Progress bars of a retrain: one per day."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+
+class DayBars:
+    """Shows the steps of each day on standard error; `advance` is what `retrain` calls."""
+
+    def __init__(self) -> None:
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        self._bars = Progress(*columns, console=Console(stderr=True))
+        self._tasks: dict[str, TaskID] = {}
+
+    def __enter__(self) -> Self:
+        self._bars.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._bars.stop()
+
+    def advance(self, day: str, done: int, steps: int) -> None:
+        """Show that `done` of `steps` steps of `day` are done."""
+        if day not in self._tasks:
+            self._tasks[day] = self._bars.add_task(f"train {day}", total=steps)
+        self._bars.update(self._tasks[day], completed=done)

@@ -1,0 +1,84 @@
+"""Settings of the trainer: infra/config/trainer.toml, FRESHET_TRAINER_*."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from contracts.bases import OnlineSettings
+from contracts.settings import StageSettings
+
+
+class TowerShape(BaseModel):
+    """The shape of both towers; a warm start needs the parent's."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    width: int = Field(64, ge=1, le=1024)
+    hidden: int = Field(128, ge=1, le=8192)
+    score: Literal["cosine", "dot"] = "cosine"
+    temperature: float = Field(0.1, gt=0)
+
+
+class FullRetrain(BaseModel):
+    """How a full retrain learns."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    batch: int = Field(2048, ge=1)
+    min_steps: int = Field(20, ge=1)
+    negatives: int = Field(1024, ge=1)
+    dense_step: float = Field(2e-3, gt=0)
+    row_step: float = Field(5e-3, gt=0)
+    id_dropout: float = Field(0.1, ge=0, lt=1)
+    shrink: float = Field(0.3, ge=0, le=1)
+    min_item_clicks: int = Field(5, ge=1)
+    min_feature_count: int = Field(10, ge=1)
+    max_feature_values: int = Field(1000, ge=1)
+    seed: int = Field(1, ge=0)
+
+
+class OnlineUpdate(BaseModel):
+    """What a new base is told about the online update: `contracts.bases.OnlineSettings`, checked."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    common_step: float = Field(0.1, ge=0)
+    common_steps: int = Field(3, ge=0)
+    own_step: float = Field(0.1, ge=0)
+    learning_temperature: float = Field(4.0, gt=0)
+    half_life_ms: int = Field(1_800_000, ge=1000)
+    beta: float = Field(1.0, ge=0)
+    floor: float = Field(0.3, gt=0)
+    bias_weight: float = 0.0
+    block_samples: int = Field(64, ge=1)
+    block_ms: int = Field(300_000, ge=1000)
+    negatives: int = Field(0, ge=0)
+    norm_cap: float = Field(10.0, gt=0)
+    admit_after: int = Field(1, ge=1)
+
+    def chosen(self) -> OnlineSettings:
+        """Return the settings as a base carries them."""
+        return OnlineSettings(**self.model_dump())
+
+
+class TrainerSettings(StageSettings):
+    """What a full retrain and an online worker need to know."""
+
+    stage: ClassVar[str] = "trainer"
+
+    topic: str = "events"
+    day_zone: str = "UTC"
+    publish_interval_ms: int = Field(1_800_000, ge=1000)
+    poll_seconds: float = Field(0.2, gt=0)
+    top_k: int = Field(20, ge=1)
+    towers: TowerShape = TowerShape()
+    retrain: FullRetrain = FullRetrain()
+    online: OnlineUpdate = OnlineUpdate()
+
+    @model_validator(mode="after")
+    def _interval_is_whole_blocks(self) -> TrainerSettings:
+        if self.publish_interval_ms % self.online.block_ms:
+            raise ValueError("publish_interval_ms must be a multiple of online.block_ms")
+        return self

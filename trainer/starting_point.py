@@ -1,0 +1,90 @@
+"""Where a full retrain starts: the ids it knows, and their parameters, from the parent or from scratch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from contracts import bases
+from contracts.bases import OpenBase, Towers
+from contracts.errors import UsageError
+from contracts.features import FeatureEncoder, FeatureSpec
+from trainer import lineage
+from trainer.full_model import StartingRows, TrainingDay
+from trainer.negatives import numbers_of
+from trainer.settings import TrainerSettings
+from trainer.towers import TwoTowers, load
+from trainer.training_days import DaySamples
+from trainer.vocabulary import choose_items, count_items, learn_features
+
+ITEM_SPREAD = 0.125
+
+
+@dataclass(frozen=True)
+class Known:
+    """Ids in the order of the tables (the parent's first), clicks per item of the lineage, shape of the towers."""
+
+    users: list[str]
+    items: list[str]
+    item_counts: dict[str, float]
+    towers: Towers
+
+
+def know(days: Sequence[DaySamples], parent: OpenBase | None, settings: TrainerSettings) -> Known:
+    """Return what the new base will know. A warm start keeps the parent's features: its towers were made for them.
+
+    Raises `UsageError` when no item has enough clicks.
+    """
+    counts = count_items((day.items for day in days), lineage.item_counts(parent) if parent else {})
+    items = choose_items(counts, parent.items.ids if parent else [], settings.retrain.min_item_clicks)
+    if not items:
+        raise UsageError(
+            f"no item has {settings.retrain.min_item_clicks} clicks in these days",
+            hint="Train on more days, or lower [retrain] min_item_clicks in trainer.toml.",
+        )
+    parents = parent.rows if parent else {}
+    users = [*parents, *sorted({user for day in days for user in day.users if user not in parents})]
+    shape = settings.towers
+    contexts = (context for day in days for context in day.contexts)
+    context = parent.manifest.towers.context if parent else learn_features(contexts, settings.retrain)
+    towers = Towers(shape.width, shape.hidden, shape.score, shape.temperature, context, FeatureSpec())
+    return Known(users, items, counts, towers)
+
+
+def starting_towers(known: Known, parent: OpenBase | None, seed: int) -> TwoTowers:
+    """Return the parent's dense parameters, or new ones by `seed`."""
+    if parent:
+        return load(known.towers, parent.file(bases.DENSE), bases.DENSE)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return TwoTowers(known.towers)
+
+
+def starting_rows(known: Known, parent: OpenBase | None, seed: int) -> StartingRows:
+    """Return the parent's rows; a new user starts at the common row, a new item at a small random one."""
+    width = known.towers.width
+    numbers = numbers_of(f"items {seed} {parent.digest if parent else ''}", 0)
+    own = np.zeros((len(known.users), width), np.float32)
+    items = (numbers.standard_normal((len(known.items), width)) * ITEM_SPREAD).astype(np.float32)
+    biases = np.zeros(len(known.items), np.float32)
+    if parent is None:
+        return StartingRows(np.zeros(width, np.float32), own, items, biases)
+    for at, row in enumerate(parent.rows.values()):
+        own[at] = row.own
+    items[: len(parent.items.ids)] = parent.items.embeddings
+    biases[: len(parent.items.ids)] = parent.items.biases
+    return StartingRows(parent.common, own, items, biases)
+
+
+def encoded(samples: DaySamples, known: Known) -> TrainingDay:
+    """Return the samples whose item has a vector, as the model eats them."""
+    user_at = {user: at for at, user in enumerate(known.users)}
+    item_at = {item: at for at, item in enumerate(known.items)}
+    users = np.array([user_at[user] for user in samples.users], dtype=np.int64)
+    items = np.array([item_at.get(item, -1) for item in samples.items], dtype=np.int64)
+    codes, numbers = FeatureEncoder(known.towers.context).encode(samples.contexts)
+    kept = items >= 0
+    return TrainingDay(samples.name, users[kept], items[kept], codes[kept], numbers[kept])

@@ -1,0 +1,101 @@
+"""What a full retrain reads: whole days of samples, cut where the watermark crosses midnight."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from contracts import days, shards
+from contracts.arrays import Integers
+from contracts.errors import ChainBroken, MissingInput
+from contracts.events import Context
+from contracts.layout import Layout
+from contracts.shards import ShardChain
+
+WHAT_TO_DO = "Fill the shards first: `freshet streams worker` on a topic, or `freshet streams replay` on a log."
+
+
+@dataclass(frozen=True)
+class Topic:
+    """The shards of all partitions of one topic."""
+
+    name: str
+    topic_id: str
+    chains: tuple[ShardChain, ...]
+
+
+@dataclass(frozen=True)
+class Day:
+    """A day's ordinals: samples [first[p], next[p]) of each partition p. `end`: the first ms after it."""
+
+    name: str
+    first: tuple[int, ...]
+    next: tuple[int, ...]
+    end: int
+
+
+@dataclass(frozen=True)
+class DaySamples:
+    """A day's samples, partition after partition, each in order: so a user's samples are in order too.
+
+    `click_times`: int64 [n], ms: when each click happened, at most when it was emitted.
+    """
+
+    name: str
+    users: list[str]
+    items: list[str]
+    contexts: list[Context]
+    click_times: Integers
+
+
+def open_topic(layout: Layout, name: str) -> Topic:
+    """Return the topic's chains. Raises `MissingInput` where a partition has no shards."""
+    first = shards.chain(layout, name, 0).head()
+    if first is None:
+        raise MissingInput(f"topic {name!r} has no shards under {layout.root}", hint=WHAT_TO_DO)
+    chains = tuple(shards.chain(layout, name, partition) for partition in range(first.body.partitions))
+    for partition, chain in enumerate(chains):
+        head = chain.head()
+        if head is None:
+            raise MissingInput(f"partition {partition} of topic {name!r} has no shards yet", hint=WHAT_TO_DO)
+        if (head.body.topic_id, head.body.partitions) != (first.body.topic_id, len(chains)):
+            raise ChainBroken(f"the partitions of topic {name!r} come from different logs")
+    return Topic(name, first.body.topic_id, chains)
+
+
+def find_day(topic: Topic, name: str, zone: str) -> Day:
+    """Return the ordinals of a day. Raises `MissingInput` when it is not complete, or empty."""
+    start, end = days.bounds(name, zone)
+    for partition, chain in enumerate(topic.chains):
+        head = chain.head()
+        reached = head.body.watermark if head else -1
+        if reached < end:
+            where = days.day_of(reached, zone) if reached >= 0 else "nowhere"
+            raise MissingInput(
+                f"day {name} ({zone}) is not complete: partition {partition} of topic {topic.name!r} has come to "
+                f"{where} (watermark {reached}, the day ends at {end})",
+                hint="Wait until the shards reach its end (ticks move an idle partition), or replay the log.",
+            )
+    first = tuple(days.first_ordinal_at(chain, start) for chain in topic.chains)
+    after = tuple(days.first_ordinal_at(chain, end) for chain in topic.chains)
+    if first == after:
+        raise MissingInput(f"day {name} ({zone}) of topic {topic.name!r} holds no samples", hint=WHAT_TO_DO)
+    return Day(name, first, after, end)
+
+
+def read_day(topic: Topic, day: Day) -> DaySamples:
+    """Return all samples of a day; equal ids and contexts share one object."""
+    known: dict[str, str] = {}
+    contexts: dict[tuple[object, ...], Context] = {}
+    users, items, found, times = [], [], [], []
+    for chain, first, after in zip(topic.chains, day.first, day.next, strict=True):
+        for sample in shards.read_from(chain, first):
+            if sample.ordinal >= after:
+                break
+            users.append(known.setdefault(sample.user_id, sample.user_id))
+            items.append(known.setdefault(sample.item_id, sample.item_id))
+            key = (*sample.context.discrete.items(), None, *sample.context.continuous.items())
+            found.append(contexts.setdefault(key, sample.context))
+            times.append(min(sample.event_time, sample.watermark))
+    return DaySamples(day.name, users, items, found, np.array(times, np.int64))
