@@ -27,7 +27,7 @@ check: .venv/.dev ## lint, format check, mypy --strict and the tests that need n
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@$(BIN)/python -m pytest -m 'not server' tests/unit tests/property tests/golden $(ARGS)
+	@$(BIN)/python -m pytest -n 2 -m 'not server' tests/unit tests/property tests/golden $(ARGS)
 
 format: .venv/.dev ## put the code into the house format
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .

@@ -1,4 +1,4 @@
-"""Progress bars of a retrain: one per day."""
+"""Progress bars of a retrain: reading and training, one each per day."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 
 class DayBars:
-    """Shows the steps of each day on standard error; `advance` is what `retrain` calls."""
+    """Shows bars on standard error; `advance` is what `retrain` calls."""
 
     def __init__(self) -> None:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -24,8 +24,8 @@ class DayBars:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._bars.stop()
 
-    def advance(self, day: str, done: int, steps: int) -> None:
-        """Show that `done` of `steps` steps of `day` are done."""
-        if day not in self._tasks:
-            self._tasks[day] = self._bars.add_task(f"train {day}", total=steps)
-        self._bars.update(self._tasks[day], completed=done)
+    def advance(self, what: str, done: int, total: int) -> None:
+        """Show that `done` of `total` of `what` is done."""
+        if what not in self._tasks:
+            self._tasks[what] = self._bars.add_task(what, total=total)
+        self._bars.update(self._tasks[what], completed=done)

@@ -65,10 +65,10 @@ class _Trained:
     metrics: dict[str, float]
 
 
-def retrain(layout: Layout, plan: RetrainPlan, progress: Progress = lambda day, done, steps: None) -> OpenBase:
+def retrain(layout: Layout, plan: RetrainPlan, progress: Progress = lambda what, done, total: None) -> OpenBase:
     """Train and write a base, or return it where the same plan was carried out before.
 
-    `progress` gets the day, the steps done and all steps of the day. Raises `MissingInput` for a day that is incomplete
+    `progress` gets what is done ("read", then "train", and the day), how far it is, and how far it goes. Raises `MissingInput` for a day that is incomplete
     or empty, `UsageError` for days or a parent that do not fit.
     """
     # Step 1: what to train, on top of what
@@ -78,7 +78,7 @@ def retrain(layout: Layout, plan: RetrainPlan, progress: Progress = lambda day, 
         return store.open(start.base_id)
     with one_thread():
         # Step 2: read
-        days = [read_day(start.topic, day) for day in start.days]
+        days = [read_day(start.topic, day, partial(progress, f"read {day.name}")) for day in start.days]
         known = know(days, start.parent, plan.settings)
         # Step 3: train
         trained = _train(start, days, known, plan.settings, progress)
@@ -115,7 +115,7 @@ def _train(
         day = encoded(samples, known)
         count += len(day)
         if len(day):
-            loss = model.train(day, partial(progress, day.name))
+            loss = model.train(day, partial(progress, f"train {day.name}"))
     total = sum(len(samples.users) for samples in days)
     counts = {
         "samples": total,

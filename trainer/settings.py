@@ -27,7 +27,7 @@ class FullRetrain(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     batch: int = Field(2048, ge=1)
-    min_steps: int = Field(20, ge=1)
+    min_steps: int = Field(50, ge=1)
     negatives: int = Field(1024, ge=1)
     dense_step: float = Field(2e-3, gt=0)
     row_step: float = Field(5e-3, gt=0)

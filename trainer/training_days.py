@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,7 @@ from contracts.events import Context
 from contracts.layout import Layout
 from contracts.shards import ShardChain
 
+REPORTED = 1000
 WHAT_TO_DO = "Fill the shards first: `freshet streams worker` on a topic, or `freshet streams replay` on a log."
 
 
@@ -84,11 +86,12 @@ def find_day(topic: Topic, name: str, zone: str) -> Day:
     return Day(name, first, after, end)
 
 
-def read_day(topic: Topic, day: Day) -> DaySamples:
-    """Return all samples of a day; equal ids and contexts share one object."""
+def read_day(topic: Topic, day: Day, progress: Callable[[int, int], None]) -> DaySamples:
+    """Return all samples of a day; equal ids and contexts share one object. `progress` gets samples read and all."""
     known: dict[str, str] = {}
     contexts: dict[tuple[object, ...], Context] = {}
     users, items, found, times = [], [], [], []
+    total = sum(after - first for first, after in zip(day.first, day.next, strict=True))
     for chain, first, after in zip(topic.chains, day.first, day.next, strict=True):
         for sample in shards.read_from(chain, first):
             if sample.ordinal >= after:
@@ -98,4 +101,6 @@ def read_day(topic: Topic, day: Day) -> DaySamples:
             key = (*sample.context.discrete.items(), None, *sample.context.continuous.items())
             found.append(contexts.setdefault(key, sample.context))
             times.append(min(sample.event_time, sample.watermark))
+            if len(users) % REPORTED == 0 or len(users) == total:
+                progress(len(users), total)
     return DaySamples(day.name, users, items, found, np.array(times, np.int64))

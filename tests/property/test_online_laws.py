@@ -79,7 +79,7 @@ def test_dense_parameters_item_vectors_and_biases_are_bit_identical_after_an_onl
     assert not np.array_equal(found.common, base.common)
 
 
-@settings(max_examples=12)
+@settings(max_examples=8)
 @given(data=st.data())
 def test_shard_cuts_arrival_and_restarts_leave_no_trace_in_the_deltas(
     first_day: Layout,

@@ -34,7 +34,7 @@ def train(
     *days: str,
     parent: str = NEWEST,
     settings: TrainerSettings | None = None,
-    progress: Progress = lambda day, done, steps: None,
+    progress: Progress = lambda what, done, total: None,
 ) -> OpenBase:
     """Run a full retrain on `days` (the first day when none is named)."""
     return retrain(layout, RetrainPlan("events", days or DAYS[:1], parent, settings or small_settings()), progress)

@@ -35,7 +35,7 @@ def two_days(tmp_path_factory: pytest.TempPathFactory) -> Layout:
 def test_the_same_plan_again_finds_the_base_and_trains_nothing(two_days: Layout) -> None:
     before = BaseStore(two_days).ids()
     steps: list[int] = []
-    again = train(two_days, DAYS[1], progress=lambda day, done, total: steps.append(done))
+    again = train(two_days, DAYS[1], progress=lambda what, done, total: steps.append(done))
     assert again.manifest.base_id == before[-1]
     assert BaseStore(two_days).ids() == before
     assert not steps
@@ -158,11 +158,12 @@ def test_a_training_that_diverges_writes_no_base(tmp_path: Path) -> None:
     assert BaseStore(layout).ids() == []
 
 
-def test_a_small_day_still_gets_twenty_steps(tmp_path: Path) -> None:
+def test_a_small_day_still_gets_the_least_number_of_steps(tmp_path: Path) -> None:
     layout, steps = Layout(tmp_path), []
     write_tastes(layout, Tastes(clicks_per_day=100), TWO)
-    train(layout, progress=lambda day, done, total: steps.append((day, done, total)))
-    assert steps == [(DAYS[0], step, 20) for step in range(1, 21)]
+    train(layout, progress=lambda what, done, total: steps.append((what, done, total)))
+    assert steps[0] == (f"read {DAYS[0]}", 100, 100)
+    assert steps[1:] == [(f"train {DAYS[0]}", step, 50) for step in range(1, 51)]
 
 
 def test_contexts_without_features_train_a_tower_without_features(tmp_path: Path) -> None:
