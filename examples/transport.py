@@ -43,7 +43,7 @@ class Direct:
     """No Kafka: the records go straight into the pipeline. Offsets say what the shards have already."""
 
     def __init__(self, layout: Layout, source: Source) -> None:
-        self.topic = log_topic(source, source.name, PARTITIONS)
+        self.topic = log_topic(source, source.name, PARTITIONS, SHARD_SECONDS * 1000)
         self._replay = Replay(layout, self.topic, Rules(Windows(), Rotation(bucket_ms=SHARD_SECONDS * 1000)))
 
     def missing(self, records: Iterator[LogRecord]) -> Iterator[LogRecord]:

@@ -45,11 +45,12 @@ def replay(argv: Sequence[str]) -> int:
     events: Counter[str] = Counter()
     source = counted(on_days(whole, frozenset(job.days)), events)
     layout = Layout(job.root or Path("var/replay") / "-".join([whole.name, *job.days]))
-    topic = log_topic(source, job.topic, job.partitions)
+    tick_ms = settings.tick_seconds * 1000
+    topic = log_topic(source, job.topic, job.partitions, tick_ms)
     events.clear()
     fold = Replay(layout, topic, Rules(settings.windows, settings.rotation))
     try:
-        _fold(fold, source, settings.tick_seconds * 1000, events)
+        _fold(fold, source, tick_ms, events)
     finally:
         fold.close()
     _print_result(Console(), layout, job, events)

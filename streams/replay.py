@@ -22,10 +22,10 @@ from streams.sources.source import Source
 CHUNK = 4096
 
 
-def log_topic(source: Source, name: str, partitions: int) -> Topic:
-    """Return the identity of a log that no broker has given a UUID: its name and the digest of its first record."""
-    first = next(source.records(partitions), None)
-    return Topic(name, f"log:{source.name}:{digest(first.value if first else b'')[:16]}", partitions)
+def log_topic(source: Source, name: str, partitions: int, tick_ms: int) -> Topic:
+    """Return the identity of a log that no broker has given a UUID: its name, its ticks, its first record's digest."""
+    first = next(source.records(partitions, tick_ms), None)
+    return Topic(name, f"log:{source.name}:{tick_ms}:{digest(first.value if first else b'')[:16]}", partitions)
 
 
 @dataclass(frozen=True)

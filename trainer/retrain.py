@@ -68,8 +68,8 @@ class _Trained:
 def retrain(layout: Layout, plan: RetrainPlan, progress: Progress = lambda what, done, total: None) -> OpenBase:
     """Train and write a base, or return it where the same plan was carried out before.
 
-    `progress` gets what is done ("read", then "train", and the day), how far it is, and how far it goes. Raises `MissingInput` for a day that is incomplete
-    or empty, `UsageError` for days or a parent that do not fit.
+    `progress` gets what is done ("read", then "train", and the day), how far it is, and how far it goes.
+    Raises `MissingInput` for a day that is incomplete or empty, `UsageError` for days or a parent that do not fit.
     """
     # Step 1: what to train, on top of what
     start = _find(layout, plan)
