@@ -32,7 +32,20 @@ def bounds(day: str, zone_name: str) -> tuple[int, int]:
 
 def day_of(milliseconds: int, zone_name: str) -> str:
     """Return the day (YYYY-MM-DD) that a time in ms falls on in a time zone."""
-    return dt.datetime.fromtimestamp(milliseconds / 1000, zone(zone_name)).date().isoformat()
+    return clock(milliseconds, zone_name).date().isoformat()
+
+
+def clock(milliseconds: int, zone_name: str = "UTC") -> dt.datetime:
+    """Return a time in ms as a clock in a time zone shows it, to the second."""
+    return dt.datetime.fromtimestamp(milliseconds // 1000, zone(zone_name)).replace(tzinfo=None)
+
+
+def shown(milliseconds: int, zone_name: str = "UTC") -> str:
+    """Return a time in ms as text; as a number where no calendar has it."""
+    try:
+        return str(clock(milliseconds, zone_name))
+    except (OverflowError, ValueError, OSError):
+        return f"{milliseconds} ms"
 
 
 def first_ordinal_at(shards: ShardChain, watermark: int) -> int:

@@ -6,7 +6,6 @@ rings), and an item that nobody can recommend counts as a miss, for both.
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from contracts import durable, sealed, shards
-from contracts.days import zone
+from contracts.days import clock
 from contracts.layout import Layout
 from contracts.samples import Sample
 from contracts.shards import ShardChain
@@ -41,7 +40,7 @@ class Window(msgspec.Struct, frozen=True):
 
     def label(self, zone_name: str) -> str:
         """Return the time of day at which the window ends."""
-        return f"{dt.datetime.fromtimestamp(self.end / 1000, zone(zone_name)):%H:%M}"
+        return f"{clock(self.end, zone_name):%H:%M}"
 
 
 class Notebook:

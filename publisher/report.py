@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import json
 
 import msgspec
@@ -13,6 +12,7 @@ from rich.table import Table
 
 from contracts import served
 from contracts.chain import Entry
+from contracts.days import shown
 from contracts.errors import NothingServed
 from contracts.layout import Layout
 from contracts.served import Hold, Served
@@ -26,8 +26,8 @@ def print_status(status: Status) -> None:
     console = Console(markup=False)
     again = f", content of version {status.content_of}" if status.content_of != status.version else ""
     console.print(f"Version {status.version} ({status.action}{again}), base {status.base_id}", style="bold")
-    console.print(f"by {status.who} at {clock(status.created_at)}{': ' + status.why if status.why else ''}")
-    console.print(f"Newest event served: {clock(status.last_event_time)}; watermark {clock(status.trend_time)} (UTC)")
+    console.print(f"by {status.who} at {shown(status.created_at)}{': ' + status.why if status.why else ''}")
+    console.print(f"Newest event served: {shown(status.last_event_time)}; watermark {shown(status.trend_time)} (UTC)")
     known = status.behind_ms != UNKNOWN
     behind = f"{_span(status.behind_ms)} of watermark behind the newest committed shard" if known else "no shard here"
     console.print(f"Freshness: {behind}")
@@ -36,7 +36,7 @@ def print_status(status: Status) -> None:
     for p in status.partitions:
         offset = "-" if p.next_offset == UNKNOWN else str(p.next_offset)
         table.add_row(
-            str(p.partition), str(p.delta), str(p.next_ordinal), offset, clock(p.watermark), _span(p.behind_ms)
+            str(p.partition), str(p.delta), str(p.next_ordinal), offset, shown(p.watermark), _span(p.behind_ms)
         )
     console.print(table)
     if status.held:
@@ -64,14 +64,6 @@ def print_history(layout: Layout, last: int, as_json: bool) -> None:
     Console().print(table)
 
 
-def clock(milliseconds: int) -> str:
-    """Return a time as people read it, in UTC; as a number where no calendar has it."""
-    try:
-        return f"{dt.datetime.fromtimestamp(milliseconds / 1000, dt.UTC):%Y-%m-%d %H:%M:%S}"
-    except (OverflowError, ValueError, OSError):
-        return f"{milliseconds} ms"
-
-
 def _cells(entry: Entry[Served]) -> list[str]:
     body = entry.body
     again = f" of {body.content_of}" if body.content_of != entry.number else ""
@@ -80,9 +72,9 @@ def _cells(entry: Entry[Served]) -> list[str]:
         body.action + again,
         body.base_id,
         _range([position.delta for position in body.positions]),
-        clock(body.trend_time)[:MINUTES],
+        shown(body.trend_time)[:MINUTES],
         str(sum(hold.last - hold.first + 1 for hold in body.holds) or ""),
-        f"{body.who}, {clock(body.created_at)[:MINUTES]}{': ' + body.why if body.why else ''}",
+        f"{body.who}, {shown(body.created_at)[:MINUTES]}{': ' + body.why if body.why else ''}",
     ]
 
 

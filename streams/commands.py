@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import os
 import socket
 from collections import Counter
@@ -13,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from contracts import command_line, shards
+from contracts.days import shown
 from contracts.errors import MissingInput
 from contracts.layout import Layout
 from streams.settings import StreamsSettings
@@ -134,9 +134,7 @@ def print_counts(label: str, counts: Mapping[str, int]) -> None:
 
 
 def _time(milliseconds: int) -> str:
-    if milliseconds < 0:
-        return "none yet"
-    return dt.datetime.fromtimestamp(milliseconds / 1000, dt.UTC).strftime("%Y-%m-%d %H:%M:%S")
+    return shown(milliseconds) if milliseconds >= 0 else "none yet"
 
 
 def _print_dead_letters(layout: Layout, topic: str, newest: int) -> None:

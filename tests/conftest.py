@@ -1,6 +1,15 @@
 """What every test may ask for."""
 
+import os
+
 from hypothesis import settings
+
+KEPT = {"FRESHET_CACHE", "FRESHET_KAFKA_IMAGE"}
+
+# A person's own servers and settings are no part of a test.
+for name in [name for name in os.environ if name.startswith("FRESHET_") or name in {"KAFKA_BOOTSTRAP", "MILVUS_URI"}]:
+    if name not in KEPT:
+        del os.environ[name]
 
 pytest_plugins = ["tests.support.servers", "tests.support.collected", "tests.support.tensorflow_environment"]
 

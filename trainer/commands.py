@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import datetime as dt
 import signal
 import threading
 from collections.abc import Sequence
@@ -148,7 +147,7 @@ def _work(workers: Sequence[OnlineWorker], arguments: OnlineArguments, settings:
 
 def _print_delta(delta: Entry[Delta], zone: str) -> None:
     body = delta.body
-    reached = dt.datetime.fromtimestamp(body.watermark / 1000, days.zone(zone))
+    reached = days.clock(body.watermark, zone)
     print(
         f"{reached:%Y-%m-%d %H:%M}  partition {body.partition}  delta {delta.number}  {body.samples} samples "
         f"({body.learned} learned, {body.trend_only} trend only, {body.set_aside} set aside)  "

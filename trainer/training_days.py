@@ -73,10 +73,10 @@ def find_day(topic: Topic, name: str, zone: str) -> Day:
         head = chain.head()
         reached = head.body.watermark if head else -1
         if reached < end:
-            where = days.day_of(reached, zone) if reached >= 0 else "nowhere"
+            where = days.shown(reached, zone) if reached >= 0 else "nowhere"
             raise MissingInput(
                 f"day {name} ({zone}) is not complete: partition {partition} of topic {topic.name!r} has come to "
-                f"{where} (watermark {reached}, the day ends at {end})",
+                f"{where}, and the day ends at {days.shown(end, zone)}",
                 hint="Wait until the shards reach its end (ticks move an idle partition), or replay the log.",
             )
     first = tuple(days.first_ordinal_at(chain, start) for chain in topic.chains)

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import base64
-import shutil
 import subprocess
-import tempfile
 import uuid
 from pathlib import Path
-from types import TracebackType
 
 from contracts.errors import UsageError
 from infra.kafka.jars import fetch_jars
 from infra.kafka.java import require_java
 from infra.kafka.readiness import broker_answers
 from infra.kafka.settings import Listeners, as_properties, broker_settings
+from infra.lifecycle import LocalServer
 from infra.ports import free_ports, is_free
 from infra.processes import Program, ServerFailed, ServerProcess
 
@@ -23,13 +21,14 @@ STOP_PATIENCE_S = 20.0
 _LOG4J = Path(__file__).with_name("log4j2.xml")
 
 
-class LocalBroker:
+class LocalBroker(LocalServer):
     """A broker on 127.0.0.1 with a data folder, a port pair and a log of its own.
 
-    `stop` and `kill` end the process and keep port and data, so `restart` brings the same broker back; `close` ends it
-    for good and deletes the folder if the broker made it. Use it as a context manager: start on entry, close on exit.
     What a killed broker had acknowledged but not yet written to disk survives, because the operating system keeps it.
     """
+
+    name = "kafka"
+    stop_patience_s = STOP_PATIENCE_S
 
     def __init__(self, folder: Path | None = None, port: int | None = None) -> None:
         """`folder`: where data and log go (a temporary one if None); `port`: for clients (a free one if None)."""
@@ -37,9 +36,7 @@ class LocalBroker:
             raise UsageError(f"Port {port} is in use.", hint="Name another port, or end what listens there.")
         chosen, controller_port = free_ports(2)
         self._listeners = Listeners("127.0.0.1", port or chosen, controller_port, port or chosen)
-        self._own_folder = folder is None
-        self.folder = (folder or Path(tempfile.mkdtemp(prefix="freshet-kafka-"))).resolve()
-        self._process: ServerProcess | None = None
+        super().__init__(folder)
 
     @property
     def bootstrap(self) -> str:
@@ -62,42 +59,6 @@ class LocalBroker:
             self._format(classpath)
             self._process = ServerProcess(self._program(classpath))
         self._process.start(lambda: broker_answers(self.bootstrap), START_PATIENCE_S)
-
-    def stop(self) -> None:
-        """End the broker in order; its data and its port stay."""
-        if self._process is not None:
-            self._process.stop(STOP_PATIENCE_S)
-
-    def kill(self) -> None:
-        """End the broker with SIGKILL; its data and its port stay."""
-        if self._process is not None:
-            self._process.kill()
-
-    def restart(self) -> None:
-        """End the broker if it runs, and start it on the same data and port."""
-        self.stop()
-        self.start()
-
-    def close(self) -> None:
-        """End the broker for good, and delete its folder if it was a temporary one."""
-        if self._own_folder:
-            self.kill()
-            shutil.rmtree(self.folder, ignore_errors=True)
-        else:
-            self.stop()
-
-    def __enter__(self) -> LocalBroker:
-        """Start the broker."""
-        try:
-            self.start()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        """Close the broker."""
-        self.close()
 
     def _program(self, classpath: str) -> Program:
         logging = f"-Dlog4j2.configurationFile={_LOG4J}"

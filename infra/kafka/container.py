@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable
-from types import TracebackType
 from typing import Any, cast
 
 import docker
@@ -18,6 +17,7 @@ from infra.kafka.broker import START_PATIENCE_S, STOP_PATIENCE_S, new_cluster_id
 from infra.kafka.image import ready_image
 from infra.kafka.readiness import broker_answers
 from infra.kafka.settings import Listeners, as_environment, broker_settings
+from infra.lifecycle import Server
 from infra.ports import free_ports
 from infra.processes import ServerFailed, wait_until
 
@@ -29,7 +29,7 @@ _EVERY_ADDRESS = "0.0.0.0"  # noqa: S104
 _OWNER_LABEL = "freshet.owner"
 
 
-class ContainerBroker:
+class ContainerBroker(Server):
     """A broker in a container, on a fixed port of 127.0.0.1, because clients are told that port by the broker itself.
 
     `stop` and `kill` end the broker and keep the container, so `restart` brings it back with port and data; `close`
@@ -83,29 +83,11 @@ class ContainerBroker:
             self._wrapped().kill()
             self._wrapped().wait()
 
-    def restart(self) -> None:
-        """End the broker if it runs, and start it on the same data and port."""
-        self.stop()
-        self.start()
-
     def close(self) -> None:
         """Remove the container, and its data unless they are in a volume."""
         if self._container is not None:
             self._container.stop()
             self._container = None
-
-    def __enter__(self) -> ContainerBroker:
-        """Start the broker."""
-        try:
-            self.start()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        """Close the broker."""
-        self.close()
 
     def _describe(self, image: str) -> DockerContainer:
         # The reaper that testcontainers would start is an image of its own, from a registry.

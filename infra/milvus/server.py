@@ -6,14 +6,13 @@ import importlib.util
 import lzma
 import re
 import shutil
-import tempfile
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 
 from contracts.errors import MissingServer
 from infra.cache import cache_folder, fill_once
+from infra.lifecycle import LocalServer
 from infra.ports import free_ports
 from infra.processes import Program, ServerProcess
 
@@ -37,21 +36,20 @@ class Ports:
     internal: dict[str, int]
 
 
-class MilvusServer:
+class MilvusServer(LocalServer):
     """A Milvus server on 127.0.0.1 with a data folder, ports and a log of its own.
 
-    `stop` and `kill` end the process and keep ports and data, so `restart` brings the same collections back (they have
-    to be loaded again); `close` ends it for good and deletes the folder if the server made it. Use it as a context
-    manager: start on entry, close on exit. Its ports are bound on every address of the machine: the server has no
-    setting for that.
+    After `restart` the same collections are there and have to be loaded again. Its ports are bound on every address of
+    the machine: no setting was found that changes this.
     """
+
+    name = "milvus"
+    stop_patience_s = STOP_PATIENCE_S
 
     def __init__(self, folder: Path | None = None) -> None:
         """`folder`: where data, configuration and logs go; a temporary one if None."""
-        self._own_folder = folder is None
-        self.folder = (folder or Path(tempfile.mkdtemp(prefix="freshet-milvus-"))).resolve()
+        super().__init__(folder)
         self._ports: Ports | None = None
-        self._process: ServerProcess | None = None
 
     @property
     def uri(self) -> str:
@@ -75,42 +73,6 @@ class MilvusServer:
             self._ports = write_configuration(self.folder)
             self._process = ServerProcess(self._program(binaries, self._ports))
         self._process.start(self._healthy, START_PATIENCE_S)
-
-    def stop(self) -> None:
-        """End the server in order; its data and its ports stay."""
-        if self._process is not None:
-            self._process.stop(STOP_PATIENCE_S)
-
-    def kill(self) -> None:
-        """End the server with SIGKILL; its data and its ports stay."""
-        if self._process is not None:
-            self._process.kill()
-
-    def restart(self) -> None:
-        """End the server if it runs, and start it on the same data and ports."""
-        self.stop()
-        self.start()
-
-    def close(self) -> None:
-        """End the server for good, and delete its folder if it was a temporary one."""
-        if self._own_folder:
-            self.kill()
-            shutil.rmtree(self.folder, ignore_errors=True)
-        else:
-            self.stop()
-
-    def __enter__(self) -> MilvusServer:
-        """Start the server."""
-        try:
-            self.start()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        """Close the server."""
-        self.close()
 
     def _program(self, binaries: Path, ports: Ports) -> Program:
         environment = {
