@@ -39,18 +39,27 @@ class Assignment:
         self._layout, self._settings, self._topic, self._log, self._app = layout, settings, topic, log, app
         self._writers: dict[int, PartitionWriter] = {}
         self._dead_letters = DeadLetterTopic(settings.bootstrap, settings.dead_letter_topic)
+        self._owned: set[int] = set()
         self._fed: set[int] = set()
+        self._sought: dict[int, tuple[int, int]] = {}
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="shards")
         self._turn = asyncio.Lock()
 
-    async def take(self, partitions: set[int]) -> None:
-        """Recover the partitions that are new to this worker; called when Kafka has assigned them."""
-        async with self._turn:
-            for partition in sorted(partitions - set(self._writers)):
-                self._writers[partition] = await self._run(partial(self._open, partition))
+    def own(self, partitions: set[int]) -> None:
+        """Note what Kafka has assigned. Returns at once: no heartbeat is sent while Kafka waits for the answer."""
+        self._owned = set(partitions)
+
+    async def open_owned(self) -> None:
+        """Recover the partitions that are new to this worker, and close those that it no longer owns."""
+        for partition in sorted(set(self._writers) - self._owned):
+            await self.give_back({partition})
+        for partition in sorted(self._owned):
+            async with self._turn:
+                await self._writer(partition)
 
     async def give_back(self, partitions: set[int]) -> None:
         """Close the partitions that Kafka has taken away, after the chunk in hand."""
+        self._owned -= partitions
         async with self._turn:
             for partition in partitions & set(self._writers):
                 await self._run(self._writers.pop(partition).close)
@@ -58,7 +67,7 @@ class Assignment:
     async def feed(self, tp: TP, records: list[Record]) -> None:
         """Give a chunk to its pipeline; commit what became complete; tell Kafka; seek where it is not the next."""
         async with self._turn:
-            writer = self._writers.get(tp.partition)
+            writer = await self._writer(tp.partition)
             if writer is None:
                 return  # revoked while the chunk waited
             self._fed.add(tp.partition)
@@ -74,14 +83,19 @@ class Assignment:
                 await self._app.consumer.seek(tp, writer.expected)
 
     async def seek_idle(self) -> None:
-        """Seek where Kafka's position is ahead of ours and nothing has come since the last call; call it regularly.
+        """Look at the partitions from which nothing has come since the last call; call it regularly.
 
-        An offset that was committed is a hint: the state behind it may be gone, and no further record may ever come.
+        An offset that was committed is a hint: where Kafka's position is ahead of ours, the state behind it is gone,
+        and no further record may ever come, so seek back. Where it is behind, the log may have lost its tail.
         """
         async with self._turn:
-            for partition, writer in self._writers.items():
-                tp = TP(self._topic.name, partition)
-                if partition not in self._fed and (await self._app.consumer.position(tp) or 0) > writer.expected:
+            for partition in sorted(set(self._writers) - self._fed):
+                writer, tp = self._writers[partition], TP(self._topic.name, partition)
+                position = await self._app.consumer.position(tp) or 0
+                if position < writer.expected:
+                    await self._run(partial(self._check_log, writer, partition))
+                elif position > writer.expected and self._sought.get(partition) != (position, writer.expected):
+                    self._sought[partition] = (position, writer.expected)  # beyond it there may be markers alone
                     await self._app.consumer.seek(tp, writer.expected)
             self._fed.clear()
 
@@ -92,9 +106,18 @@ class Assignment:
 
     def _open(self, partition: int) -> PartitionWriter:
         writer = PartitionWriter(self._layout, self._topic, partition, self._settings.windows, self._settings.rotation)
-        writer.begin(self._log.starts(partition))
+        writer.begin(*self._log.span(partition))
         logger.warning("partition %d of %s: from record %d on", partition, self._topic.name, writer.expected)
         return writer
+
+    def _check_log(self, writer: PartitionWriter, partition: int) -> None:
+        writer.check_log(*self._log.span(partition))
+
+    async def _writer(self, partition: int) -> PartitionWriter | None:
+        """Return the open writer of a partition that is owned, opening it where it is not; None if it is not owned."""
+        if partition in self._owned and partition not in self._writers:
+            self._writers[partition] = await self._run(partial(self._open, partition))
+        return self._writers.get(partition) if partition in self._owned else None
 
     async def _run(self, work: Callable[[], Result]) -> Result:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)

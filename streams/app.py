@@ -22,6 +22,8 @@ def build_app(settings: StreamsSettings, layout: Layout, worker: str) -> Any:
     """Return the app of one worker process. Raises `MissingServer`, `MissingInput` when the topic is not there."""
     log = Log(settings.bootstrap, settings.topic)
     identity = log.identity()
+    if settings.dead_letter_topic:
+        Log(settings.bootstrap, settings.dead_letter_topic).identity()  # refused now, not at the first dead letter
     data = layout.worker_data(worker)
     data.mkdir(parents=True, exist_ok=True)
     app = faust.App(
@@ -56,7 +58,8 @@ def _connect(app: Any, assignment: Assignment, topic: str) -> None:
 
     @app.on_partitions_assigned.connect(weak=False)  # type: ignore[untyped-decorator]
     async def assigned(_: Any, assigned: set[TP], **__: Any) -> None:
-        await or_die(assignment.take({tp.partition for tp in assigned if tp.topic == topic}))
+        assignment.own({tp.partition for tp in assigned if tp.topic == topic})
+        app.add_future(or_die(assignment.open_owned()))
 
     @app.on_partitions_revoked.connect(weak=False)  # type: ignore[untyped-decorator]
     async def revoked(_: Any, revoked: set[TP], **__: Any) -> None:

@@ -6,6 +6,7 @@ when the DB is lost. A receiver drops doubles by the key, `topic/partition/offse
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -14,12 +15,13 @@ from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
 from contracts.errors import MissingServer
-from contracts.shards import read_dead_letters
+from contracts.shards import DeadLetter, read_dead_letters
 
 if TYPE_CHECKING:
     from streams.shard_writer import PartitionWriter
 
 _SENT = b"dead_letters_sent"
+PATIENCE_S = 30.0
 
 
 class DeadLetterTopic:
@@ -33,22 +35,29 @@ class DeadLetterTopic:
         if not self._topic:
             return 0
         chain, state = writer.chain, writer.state
-        sent, count = int(state.get(_SENT) or b"0"), 0
-        reached = sent
+        sent = reached = int(state.get(_SENT) or b"0")
+        letters = []
         for entry in chain.entries(after=sent):
             reached = entry.number
-            for letter in read_dead_letters(chain, entry):
-                key = f"{letter.topic}/{letter.partition}/{letter.offset}"
-                self._producer.send(self._topic, key=key.encode(), value=msgspec.json.encode(letter))
-                count += 1
-        if count:
-            try:
-                self._producer.flush(timeout=30)
-            except KafkaError as error:
-                raise MissingServer(f"the dead letters could not be sent to topic {self._topic}: {error}") from None
+            letters += read_dead_letters(chain, entry)
+        if letters:
+            self._deliver(letters)
         if reached > sent:
             state.write({_SENT: str(reached).encode()})
-        return count
+        return len(letters)
+
+    def _deliver(self, letters: Sequence[DeadLetter]) -> None:
+        """Send, and return only when the broker has acknowledged each."""
+        try:
+            keyed = [(f"{at.topic}/{at.partition}/{at.offset}".encode(), msgspec.json.encode(at)) for at in letters]
+            sent = [self._producer.send(self._topic, key=key, value=value) for key, value in keyed]
+            for future in sent:
+                future.get(timeout=PATIENCE_S)
+        except KafkaError as error:
+            raise MissingServer(
+                f"dead letters could not be sent to topic {self._topic}: {error}",
+                hint="Create the topic, or see to the broker: the worker goes on from the first letter not sent.",
+            ) from None
 
     @cached_property
     def _producer(self) -> KafkaProducer:

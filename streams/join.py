@@ -18,6 +18,8 @@ from contracts.samples import Joined
 from contracts.state_db import StateDB
 
 NO_WATERMARK = -1
+MAX_NEGATIVES = 100  # rejected candidates kept of a request
+MAX_WAITING = 64  # clicks parked for one request; beyond that a click leaves at once, as an orphan
 
 Kind = Literal["request", "seen", "parked"]
 _PREFIX: dict[Kind, bytes] = {"request": b"r", "seen": b"s", "parked": b"p"}
@@ -33,12 +35,19 @@ class Windows(msgspec.Struct, frozen=True):
 
     @property
     def horizon_ms(self) -> int:
-        """How much earlier a fold has to start so that the state comes out the same."""
-        return max(self.late_ms, self.dedupe_ms) + self.join_ms + self.park_ms
+        """How much earlier a fold has to start so that the state comes out the same.
+
+        Twice `late_ms`: whether a request that is known now was a repetition is decided within that time before it.
+        """
+        return max(2 * self.late_ms, self.dedupe_ms) + self.join_ms + self.park_ms
 
 
 class KnownRequest(msgspec.Struct, frozen=True, array_like=True):
-    """What a click needs of its request. `arrived`: the watermark when it was read; gone at `deadline`."""
+    """What a click needs of its request. `arrived`: the watermark when it was read; gone at `deadline`.
+
+    `rejected`: at most `MAX_NEGATIVES`, and none where the id came twice: one record may have shown what the other
+    rejected, and an item that was shown is never a negative.
+    """
 
     context: Context
     rejected: tuple[Rejected, ...]
@@ -83,7 +92,7 @@ class Joiner:
         self._requests: dict[str, KnownRequest] = {}
         self._seen: dict[str, SeenEvent] = {}
         self._parked: dict[int, ParkedClick] = {}  # by offset
-        self._waiting: dict[str, list[int]] = {}  # offsets of parked clicks by request id
+        self._waiting: dict[str, list[int]] = {}  # offsets of parked clicks by request
         self._timers: list[tuple[int, int, Kind, str]] = []
 
     @classmethod
@@ -101,7 +110,8 @@ class Joiner:
         for _, value in state.scan(_PREFIX["parked"]):
             parked = msgspec.msgpack.decode(value, type=ParkedClick)
             joiner._parked[parked.offset] = parked
-            joiner._waiting.setdefault(parked.click.request_id, []).append(parked.offset)
+            waiting = joiner._waiting.setdefault(_key(parked.click.user_id, parked.click.request_id), [])
+            waiting.append(parked.offset)
             joiner._timers.append((parked.deadline, parked.offset, "parked", ""))
         heapq.heapify(joiner._timers)
         return joiner
@@ -133,40 +143,46 @@ class Joiner:
         return taken
 
     def _take_request(self, event: Request, offset: int) -> list[JoinedClick]:
+        key = _key(event.user_id, event.request_id)
         shown = {item.item_id for item in event.shown}
-        rejected = tuple(item for item in event.rejected if item.item_id not in shown)
+        rejected = tuple(item for item in event.rejected if item.item_id not in shown)[:MAX_NEGATIVES]
+        if key in self._requests:
+            rejected = ()
         deadline = self.watermark + self.windows.late_ms
         known = KnownRequest(event.context, rejected, event.arm, event.served_version, self.watermark, deadline, offset)
-        self._requests[event.request_id] = known
-        self._put("request", event.request_id, known)
-        released = [self._unpark(at) for at in self._waiting.pop(event.request_id, []) if at in self._parked]
+        self._requests[key] = known
+        self._put("request", key, known)
+        released = [self._unpark(at) for at in self._waiting.pop(key, [])]
         return [JoinedClick(parked.click, parked.offset, "request", known) for parked in released]
 
     def _take_click(self, click: Click, offset: int) -> tuple[str, list[JoinedClick]]:
-        if click.event_id and self._is_duplicate(click.event_id, offset):
+        if click.event_id and self._is_duplicate(_key(click.user_id, click.event_id), offset):
             return "duplicate", []
         if not click.request_id:
             return "direct", [JoinedClick(click, offset, "direct", None)]
-        known = self._requests.get(click.request_id)
+        key = _key(click.user_id, click.request_id)
+        known = self._requests.get(key)
         if known is None:
-            self._park(click, offset)
-            return "parked", []
+            return self._park(key, click, offset)
         joined: Joined = "request" if self.watermark - known.arrived < self.windows.join_ms else "late"
         return joined, [JoinedClick(click, offset, joined, known)]
 
-    def _is_duplicate(self, event_id: str, offset: int) -> bool:
-        duplicate = event_id in self._seen
+    def _is_duplicate(self, key: str, offset: int) -> bool:
+        duplicate = key in self._seen
         seen = SeenEvent(self.watermark + self.windows.dedupe_ms, offset)
-        self._seen[event_id] = seen
-        self._put("seen", event_id, seen)
+        self._seen[key] = seen
+        self._put("seen", key, seen)
         return duplicate
 
-    def _park(self, click: Click, offset: int) -> None:
+    def _park(self, key: str, click: Click, offset: int) -> tuple[str, list[JoinedClick]]:
+        if len(self._waiting.get(key, ())) == MAX_WAITING:
+            return "orphan", [JoinedClick(click, offset, "orphan", None)]
         parked = ParkedClick(click, self.watermark + self.windows.park_ms, offset)
         self._parked[offset] = parked
-        self._waiting.setdefault(click.request_id, []).append(offset)
+        self._waiting.setdefault(key, []).append(offset)
         self.changes[_PREFIX["parked"] + _offset_key(offset)] = msgspec.msgpack.encode(parked)
         heapq.heappush(self._timers, (parked.deadline, offset, "parked", ""))
+        return "parked", []
 
     def _unpark(self, offset: int) -> ParkedClick:
         self._delete("parked", _offset_key(offset))
@@ -174,10 +190,10 @@ class Joiner:
 
     def _release_orphan(self, offset: int) -> JoinedClick:
         parked = self._unpark(offset)
-        waiting = self._waiting[parked.click.request_id]
-        waiting.remove(offset)
-        if not waiting:
-            del self._waiting[parked.click.request_id]
+        key = _key(parked.click.user_id, parked.click.request_id)
+        self._waiting[key].remove(offset)
+        if not self._waiting[key]:
+            del self._waiting[key]
         return JoinedClick(parked.click, offset, "orphan", None)
 
     def _put(self, kind: Kind, key: str, value: KnownRequest | SeenEvent) -> None:
@@ -198,6 +214,11 @@ class Joiner:
         if seen is not None and seen.offset == offset:
             del self._seen[event_id]
             self._delete("seen", event_id.encode())
+
+
+def _key(user_id: str, name: str) -> str:
+    """Return the key of a user's request or event: ids of one user mean nothing for another."""
+    return f"{len(user_id)}:{user_id}{name}"
 
 
 def _offset_key(offset: int) -> bytes:

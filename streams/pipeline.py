@@ -20,7 +20,8 @@ from contracts.samples import Sample, Source
 from contracts.shards import DeadLetter, Rebuild, Shard
 from streams.join import NO_WATERMARK, JoinedClick, Joiner, Windows
 
-KEPT_BYTES = 4096
+KEPT_BYTES = 512
+MAX_SHARD_BYTES = 32 << 20
 MARK_MS = 600_000
 MARKS = b"marks"
 
@@ -42,7 +43,10 @@ class Topic:
 
 
 class Rotation(msgspec.Struct, frozen=True):
-    """When a shard is complete: after so many samples, or when the watermark enters the next bucket of `bucket_ms`."""
+    """When a shard is complete: after so many samples or dead letters, or at the next `bucket_ms` of watermark.
+
+    And at 32 MiB, whatever it holds, so that no input can make an open shard outgrow the memory.
+    """
 
     samples: int = 4096
     bucket_ms: int = 60_000
@@ -79,7 +83,7 @@ class Pipeline:
         self.expected = start.next_offset
         self._live_from = start.next_offset
         self._marks = deque(start.marks)
-        self._shard = _OpenShard(start.next_offset, start.next_ordinal, self._bucket())
+        self._shard = _OpenShard(start.next_offset, start.next_ordinal, None)
 
     @classmethod
     def cold(cls, topic: Topic, partition: int, windows: Windows, rotation: Rotation, head: Shard | None) -> Pipeline:
@@ -99,25 +103,21 @@ class Pipeline:
     def start_at(self, offset: int) -> None:
         """Begin a new chain at the first record that the log still holds."""
         self.expected = self._live_from = offset
-        self._shard = _OpenShard(offset, 0, self._bucket())
+        self._shard = _OpenShard(offset, 0, None)
 
     def process(self, records: Iterable[Record]) -> Iterator[ClosedShard]:
         """Take records from `expected` on (earlier ones are dropped); yield each shard as it becomes complete."""
         for record in records:
             if record.offset < self.expected:
                 continue
-            if record.offset >= self._live_from and self.expected < self._live_from:
-                self._shard.bucket = self._bucket()  # the rebuild ends here
+            if record.offset >= self._live_from and self._shard.bucket is None and self.joiner.watermark >= 0:
+                self._shard.bucket = self._bucket()  # a rebuild has ended: the head's shard closed in this bucket
             self._step(record)
             self.expected = record.offset + 1
-            if self._shard.bucket < 0:  # the log's first event sets the clock
+            if self._shard.bucket is None and self.expected > self._live_from:  # the log's first event sets the clock
                 self._shard.bucket = self._bucket()
             if self.expected > self._live_from and self._complete():
                 yield self._close()
-
-    def pending_samples(self) -> int:
-        """Return how many samples wait in the open shard."""
-        return len(self._shard.records)
 
     def _step(self, record: Record) -> None:
         live = record.offset >= self._live_from
@@ -181,7 +181,9 @@ class Pipeline:
         return self.joiner.watermark // self.rotation.bucket_ms
 
     def _complete(self) -> bool:
-        return self.pending_samples() >= self.rotation.samples or self._bucket() != self._shard.bucket
+        shard = self._shard
+        count = max(len(shard.records), len(shard.dead_letters))
+        return count >= self.rotation.samples or shard.bytes >= MAX_SHARD_BYTES or self._bucket() != shard.bucket
 
     def _close(self) -> ClosedShard:
         shard, watermark = self._shard, self.joiner.watermark
@@ -211,13 +213,13 @@ class Pipeline:
 class _OpenShard:
     """What has been collected since the last rotation."""
 
-    def __init__(self, first_offset: int, first_ordinal: int, bucket: int) -> None:
+    def __init__(self, first_offset: int, first_ordinal: int, bucket: int | None) -> None:
         self.first_offset, self.first_ordinal, self.bucket = first_offset, first_ordinal, bucket
         self.records: list[bytes] = []
         self.dead_letters: list[DeadLetter] = []
         self.read: Counter[str] = Counter()
         self.emitted: Counter[str] = Counter()
-        self.first_event_time = self.last_event_time = 0
+        self.first_event_time = self.last_event_time = self.bytes = 0
 
     def next_ordinal(self) -> int:
         return self.first_ordinal + len(self.records)
@@ -227,6 +229,7 @@ class _OpenShard:
         self.first_event_time = min(first, sample.event_time)
         self.last_event_time = max(self.last_event_time, sample.event_time)
         self.records.append(samples.encode(sample))
+        self.bytes += len(self.records[-1])
         self.emitted[joined] += 1
 
     def files(self) -> dict[str, bytes]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import islice
 
 from contracts.errors import ChainTaken
 from contracts.layout import Layout
@@ -20,12 +21,14 @@ from streams.shard_writer import PartitionWriter
 from streams.sources.source import Source
 
 CHUNK = 4096
+NO_END = 1 << 62  # a log that is read from its start tells its end only there
+IDENTIFYING = 100
 
 
 def log_topic(source: Source, name: str, partitions: int, tick_ms: int) -> Topic:
-    """Return the identity of a log that no broker has given a UUID: its name, its ticks, its first record's digest."""
-    first = next(source.records(partitions, tick_ms), None)
-    return Topic(name, f"log:{source.name}:{tick_ms}:{digest(first.value if first else b'')[:16]}", partitions)
+    """Return the identity of a log that no broker has given a UUID: its name, its ticks, its first events' digest."""
+    keyed = (record.value for record in source.records(partitions, tick_ms) if record.key is not None)
+    return Topic(name, f"log:{source.name}:{tick_ms}:{digest(b''.join(islice(keyed, IDENTIFYING)))[:16]}", partitions)
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ class Replay:
             for partition in range(topic.partitions)
         ]
         for writer in self._writers:
-            writer.begin(0)
+            writer.begin(0, NO_END)
         self._offsets = [0] * topic.partitions
         self._chunks: list[list[Record]] = [[] for _ in self._writers]
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from contracts import commit, shards
-from contracts.errors import ChainTaken, LogChanged, LogLost
+from contracts.errors import ChainBroken, ChainTaken, LogChanged, LogLost
 from contracts.layout import Layout
 from contracts.shards import Shard, ShardChain
 from contracts.state_db import StateDB
@@ -29,6 +29,7 @@ class PartitionWriter:
     def __init__(self, layout: Layout, topic: Topic, partition: int, windows: Windows, rotation: Rotation) -> None:
         self._layout, self._topic, self._partition = layout, topic, partition
         self._windows, self._rotation = windows, rotation
+        self._broken = False
         self._recover()
 
     @property
@@ -51,27 +52,45 @@ class PartitionWriter:
         """The newest committed shard."""
         return self._committer.head.body if self._committer.head else None
 
-    def begin(self, log_start: int) -> None:
-        """Tell where the log starts; call once before the first `feed`.
+    def begin(self, log_start: int, log_end: int) -> None:
+        """Tell where the log starts and ends (its next offset); call once before the first `feed`.
 
-        A new chain starts there. Raises `LogLost` when the chain or its rebuild needs earlier records.
+        A new chain starts where the log does. Raises `LogLost` as `check_log` does.
         """
-        if self._committer.head is None:
+        if self.committed is None:
             self._pipeline.start_at(log_start)
-        elif log_start > self.expected:
+        self.check_log(log_start, log_end)
+
+    def check_log(self, log_start: int, log_end: int) -> None:
+        """Raise `LogLost` when earlier records are needed than the log holds, or when it ends before the chain does.
+
+        What is written to a log that lost its tail would carry offsets that are taken already.
+        """
+        where, committed = f"partition {self._partition} of topic {self._topic.name}", self.committed
+        if log_start > self.expected:
             raise LogLost(
-                f"partition {self._partition} of topic {self._topic.name} starts at offset {log_start}, "
-                f"but records from offset {self.expected} on are needed: retention has deleted them",
-                hint="Restore them or begin anew under another --root, and keep records longer than late_hours.",
+                f"{where} starts at offset {log_start}, but records from offset {self.expected} on are needed: "
+                "retention has deleted them",
+                hint="Restore them or begin anew under another --root, and keep records longer than late_hours, twice.",
+            )
+        if committed and log_end < committed.next_offset:
+            raise LogLost(
+                f"{where} ends at offset {log_end}, but its shards hold records up to offset "
+                f"{committed.next_offset}: the log has lost its tail",
+                hint="The broker lost records that it had acknowledged. Begin anew under another --root.",
             )
 
     def feed(self, records: Iterable[Record], tell: Callable[[int], None] = lambda offset: None) -> int:
         """Take records in order; commit every shard that becomes complete; return how many were committed.
 
         `tell` gets the next offset after each commit: a hint for the source. After a lost race (`ChainTaken`) the
-        local state has been dropped and rebuilt from the new head: feed again from `expected`, or `close`.
+        local state has been dropped and rebuilt from the new head: feed again from `expected`, or `close`. After any
+        other error the writer is of no more use (`ChainBroken`): make a new one.
         """
+        if self._broken:
+            raise ChainBroken(f"partition {self._partition} of {self._topic.name} is fed after a commit that failed")
         committed = 0
+        self._broken = True  # until this call has come through
         try:
             for closed in self._pipeline.process(records):
                 self._commit(closed, tell)
@@ -79,6 +98,7 @@ class PartitionWriter:
         except ChainTaken:
             self.close()
             self._recover()
+        self._broken = False
         return committed
 
     def close(self) -> None:

@@ -41,11 +41,12 @@ class Log:
             )
         return Topic(self.topic, str(uuid.UUID(str(topic["topic_id"]))), len(topic["partitions"]))
 
-    def starts(self, partition: int) -> int:
-        """Return the first offset that the log of a partition still holds."""
-        consumer, assigned = self._consumer(partition)
+    def span(self, partition: int) -> tuple[int, int]:
+        """Return the first offset that the log of a partition still holds, and its next one, committed or not."""
+        consumer, assigned = self._consumer(partition, "read_uncommitted")
         try:
-            return int(consumer.beginning_offsets([assigned])[assigned])
+            start, end = consumer.beginning_offsets([assigned]), consumer.end_offsets([assigned])
+            return int(start[assigned]), int(end[assigned])
         finally:
             consumer.close()
 
@@ -69,14 +70,14 @@ class Log:
         finally:
             consumer.close()
 
-    def _consumer(self, partition: int) -> tuple[KafkaConsumer, TopicPartition]:
+    def _consumer(self, partition: int, isolation: str = "read_committed") -> tuple[KafkaConsumer, TopicPartition]:
         try:
             consumer = KafkaConsumer(
                 bootstrap_servers=self.bootstrap.split(","),
                 bootstrap_timeout_ms=TIMEOUT_MS,
                 enable_auto_commit=False,
                 auto_offset_reset="none",
-                isolation_level="read_committed",
+                isolation_level=isolation,
             )
         except (KafkaError, ValueError) as error:
             raise no_broker(self.bootstrap, error) from None

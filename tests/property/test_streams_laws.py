@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from contracts import events, samples, shards
 from contracts.errors import EventRejected
-from contracts.events import Click, Request
+from contracts.events import Click, Event, Request
 from contracts.layout import Layout
 from contracts.samples import Sample
 from contracts.state_db import StateDB
@@ -58,16 +58,22 @@ def test_counters_of_every_shard_sum_to_its_records_and_its_samples(seed: int) -
 @given(seeds)
 def test_an_item_that_was_shown_and_not_clicked_is_never_a_hard_negative(seed: int) -> None:
     log = mixed_log(seed)
-    by_id = {event.request_id: event for event in log if isinstance(event, Request)}
-    clicks = {offset: event for offset, event in enumerate(log) if isinstance(event, Click)}
     carried = 0
     for sample in folded(records(log), 5000, Rotation(1)):
-        request = by_id.get(clicks[sample.source.offset].request_id)
-        shown = {item.item_id for item in request.shown} if request else set()
         negatives = {negative.item_id for negative in sample.hard_negatives}
         carried += len(negatives)
-        assert not negatives & (shown | {sample.item_id})
+        assert not negatives & {*shown_before(log, sample.source.offset), sample.item_id}
     assert carried > 0
+
+
+def shown_before(log: list[Event | bytes], offset: int) -> set[str]:
+    """Return what the click's request showed, in all its records that were known when the click was read."""
+    click = log[offset]
+    assert isinstance(click, Click)
+    since = click.ingest_time - SHORT.late_ms
+    known = [event for event in log[:offset] if isinstance(event, Request) and event.ingest_time > since]
+    asked = [event for event in known if (event.user_id, event.request_id) == (click.user_id, click.request_id)]
+    return {item.item_id for event in asked for item in event.shown}
 
 
 @given(seeds)
@@ -89,7 +95,7 @@ def test_a_partition_that_changes_hands_again_and_again_gives_the_same_samples(
     log, layout = records(mixed_log(seed)), Layout(tmp_path)
     for stop in (*stops, len(log)):
         writer = PartitionWriter(layout, ONE_PARTITION, 0, SHORT, Rotation(10, 30_000))
-        writer.begin(0)
+        writer.begin(0, len(log))
         writer.feed(log[writer.expected : stop])
         writer.close()
         if lose_state:
@@ -104,7 +110,7 @@ def test_a_partition_that_changes_hands_again_and_again_gives_the_same_samples(
 def test_a_rebuild_reads_no_more_of_the_log_than_its_horizon(tmp_path: Path) -> None:
     log, layout = records(mixed_log(3, size=3000)), Layout(tmp_path)
     whole = PartitionWriter(layout, ONE_PARTITION, 0, SHORT, Rotation(10, 30_000))
-    whole.begin(0)
+    whole.begin(0, len(log))
     whole.feed(log[:2500])
     whole.close()
     StateDB.drop(layout.stream_state("events", 0))

@@ -24,7 +24,7 @@ def mixed_log(seed: int, size: int = 300, step_ms: int = 20_000) -> list[Event |
     """Return requests and clicks: direct, joined, early, late, orphaned, doubled; ticks and garbage between."""
     dice = random.Random(seed)
     log: list[Event | bytes] = []
-    now, asked, clicked = START, ["r-lost"], ["e-none"]
+    now, asked, clicked = START, [("r-lost", "u0")], [("e-none", "u0")]
     for number in range(size):
         now += dice.randrange(step_ms) + (dice.random() < 0.01) * 3_600_000
         user, item, kind = f"u{dice.randrange(8)}", f"i{dice.randrange(30)}", dice.random()
@@ -33,14 +33,17 @@ def mixed_log(seed: int, size: int = 300, step_ms: int = 20_000) -> list[Event |
         elif kind < 0.15:
             log.append(Tick(now))
         elif kind < 0.45:
-            asked.append(f"r{number}")
-            log.append(_request(dice, f"r{number}", user, now))
+            again, owner = dice.choice(asked) if kind < 0.2 else (f"r{number}", user)
+            asked.append((again, owner))
+            log.append(_request(dice, again, owner, now))
         elif kind < 0.55:
-            log.append(Click(user, item, now, now, event_id=dice.choice(clicked), request_id=dice.choice(asked)))
+            (event, owner), (request, _) = dice.choice(clicked), dice.choice(asked)
+            log.append(Click(owner, item, now, now, event_id=event, request_id=request))
         else:
-            clicked.append(f"e{number}")
-            request = "" if kind < 0.65 else dice.choice(asked) if kind < 0.9 else f"r{number + dice.randrange(9)}"
-            log.append(Click(user, item, now - dice.randrange(5000), now, f"e{number}", request, Context({"os": "2"})))
+            request, owner = dice.choice(asked) if kind < 0.9 else (f"r{number + dice.randrange(9)}", user)
+            clicked.append((f"e{number}", owner))
+            request = "" if kind < 0.65 else request
+            log.append(Click(owner, item, now - dice.randrange(5000), now, f"e{number}", request, Context({"os": "2"})))
     return [*log, Tick(now + 10 * MINUTE)]
 
 

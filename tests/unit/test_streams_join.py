@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contracts.events import Click, Context, Event, Rejected, Request, Shown, Tick
-from streams.join import JoinedClick, Joiner, Windows
+from streams.join import MAX_NEGATIVES, MAX_WAITING, JoinedClick, Joiner, Windows
 from tests.support.logs import MINUTE, START
 
 WINDOWS = Windows()
@@ -96,3 +96,30 @@ def test_the_watermark_never_goes_back() -> None:
     list(joiner.advance(START))
     list(joiner.advance(START - MINUTE))
     assert joiner.watermark == START
+
+
+def test_a_request_id_that_comes_twice_gives_no_hard_negatives() -> None:
+    again = Request("r", "u", START + 1, START + 1, shown=(Shown("c", 0),))
+    _, left = run(again, request(2), click(MINUTE, request_id="r"))
+    assert left[0].request is not None
+    assert left[0].request.rejected == ()
+
+
+def test_ids_of_one_user_mean_nothing_for_another() -> None:
+    stranger = Click("v", "a", START, START, "e", "r")
+    outcomes, left = run(click(0, "e"), stranger, request(1), Tick(START + 10 * MINUTE))
+    assert outcomes == ["clicks:direct", "clicks:parked", "requests", "ticks"]
+    assert [(one.click.user_id, one.joined) for one in left] == [("u", "direct"), ("v", "orphan")]
+
+
+def test_clicks_that_wait_for_one_request_are_limited_and_the_next_leaves_as_an_orphan() -> None:
+    outcomes, left = run(*(click(n, request_id="r") for n in range(MAX_WAITING + 1)))
+    assert outcomes == ["clicks:parked"] * MAX_WAITING + ["clicks:orphan"]
+    assert [(one.offset, one.joined) for one in left] == [(MAX_WAITING, "orphan")]
+
+
+def test_a_request_with_very_many_rejected_candidates_keeps_the_first_hundred() -> None:
+    many = tuple(Rejected(f"i{number}", "rank") for number in range(1000))
+    _, left = run(Request("r", "u", START, START, rejected=many), click(1, request_id="r"))
+    assert left[0].request is not None
+    assert left[0].request.rejected == many[:MAX_NEGATIVES]
