@@ -6,12 +6,14 @@ Everything a consumer needs is in it. It is finished by a rename; `base.json`, s
 from __future__ import annotations
 
 import re
+import secrets
+import shutil
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Meta
 
 from contracts import durable, sealed
 from contracts.arrays import Arrays, Column, Floats, pack
@@ -28,13 +30,19 @@ DENSE, USERS, ITEMS, TREND = "dense.safetensors", "users.safetensors", "items.sa
 USER_TOWER, USER_TOWER_INT8, ITEM_TOWER = "user_tower.onnx", "user_tower_int8.onnx", "item_tower.onnx"
 
 
+Count = Annotated[int, Meta(ge=1)]
+NotNegativeCount = Annotated[int, Meta(ge=0)]
+Positive = Annotated[float, Meta(gt=0)]
+NotNegative = Annotated[float, Meta(ge=0)]
+
+
 class Towers(msgspec.Struct, frozen=True):
     """The shape of both towers. cosine: the score is cos(user, item) / temperature + bias; dot: user . item + bias."""
 
-    width: int
-    hidden: int
+    width: Count
+    hidden: Count
     score: Literal["cosine", "dot"]
-    temperature: float
+    temperature: Positive
     context: FeatureSpec
     content: FeatureSpec
 
@@ -48,13 +56,13 @@ class OnlineSettings(msgspec.Struct, frozen=True):
     common_step: float = 0.1
     common_steps: int = 3
     own_step: float = 0.1
-    learning_temperature: float = 4.0
-    half_life_ms: int = 1_800_000
-    beta: float = 1.0
-    floor: float = 0.3
+    learning_temperature: Positive = 4.0
+    half_life_ms: Count = 1_800_000
+    beta: NotNegative = 1.0
+    floor: Positive = 0.3
     bias_weight: float = 0.0
-    block_samples: int = 256
-    block_ms: int = 300_000
+    block_samples: Count = 256
+    block_ms: Count = 300_000
     negatives: int = 0
     norm_cap: float = 10.0
     admit_after: int = 1
@@ -71,8 +79,8 @@ class Base(msgspec.Struct, frozen=True):
     parent_digest: str
     topic: str
     topic_id: str
-    partitions: int
-    cut: tuple[int, ...]
+    partitions: Count
+    cut: tuple[NotNegativeCount, ...]
     cut_watermark: int
     days: tuple[str, ...]
     day_zone: str
@@ -112,22 +120,22 @@ class BaseStore:
     def write(self, base: Base, files: dict[str, bytes]) -> OpenBase:
         """Write all files into a directory beside and rename it to its name: the commit of a full retrain.
 
-        A base that exists already under this id is left as it is and returned. Raises `Corrupt` for a number that JSON
-        cannot hold.
+        Of several that write the same base at once one wins, whole; a base that exists already under this id is left as
+        it is and returned. Raises `Corrupt` for a number that is out of range or that JSON cannot hold.
         """
-        parse(msgspec.json.encode(base), "the new base")  # a number that is NaN would be read by nobody
-        unfinished = self.layout.unfinished_base(base.base_id)
-        durable.make_directory(self.layout.bases())
-        _empty(unfinished)
-        named = []
-        for name, data in sorted(files.items()):
-            durable.write_file(unfinished / name, data)
-            named.append(DataFile(name, len(data), sealed.digest(data)))
-        document = msgspec.json.encode(msgspec.structs.replace(base, files=tuple(named)), order="sorted")
-        durable.write_file(unfinished / MANIFEST, sealed.seal(document))
-        if not durable.publish_directory(unfinished, self.layout.base(base.base_id)):
-            _empty(unfinished)
-            unfinished.rmdir()
+        parse(msgspec.json.encode(base), "the new base")  # what nobody could read must not be committed
+        unfinished = self.layout.unfinished_base(base.base_id, secrets.token_hex(6))
+        durable.make_directory(unfinished)
+        try:
+            named = []
+            for name, data in sorted(files.items()):
+                durable.write_file(unfinished / name, data)
+                named.append(DataFile(name, len(data), sealed.digest(data)))
+            document = msgspec.json.encode(msgspec.structs.replace(base, files=tuple(named)), order="sorted")
+            durable.write_file(unfinished / MANIFEST, sealed.seal(document))
+            durable.publish_directory(unfinished, self.layout.base(base.base_id))
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
         return self.open(base.base_id)
 
     def open(self, base_id: str) -> OpenBase:
@@ -147,9 +155,12 @@ def parse(document: bytes, what: str) -> Base:
         schema = msgspec.json.decode(document, type=dict[str, msgspec.Raw]).get("schema", msgspec.Raw(b'""'))
         if msgspec.json.decode(schema) != SCHEMA:
             raise UnknownSchema(f"{what} has schema {bytes(schema).decode()}, this version reads {SCHEMA!r}")
-        return msgspec.json.decode(document, type=Base)
+        base = msgspec.json.decode(document, type=Base)
     except ValueError as error:  # MsgspecError, UnicodeDecodeError
         raise Corrupt(what, str(error)) from None
+    if len(base.cut) != base.partitions:
+        raise Corrupt(what, f"its cut: {len(base.cut)} ordinals for {base.partitions} partitions")
+    return base
 
 
 @dataclass(frozen=True)
@@ -233,10 +244,3 @@ def cpu_family() -> str:
     found = {key: re.search(rf"^{key}\s*:\s*(.*)$", text, re.M) for key in ("vendor_id", "cpu family")}
     widest = next((flag for flag in ("avx512f", "avx2", "avx") if re.search(rf"\b{flag}\b", text)), "plain")
     return " ".join([*(match.group(1).strip() for match in found.values() if match), widest])
-
-
-def _empty(directory: Path) -> None:
-    """Make `directory` exist and hold nothing: what an interrupted attempt left is thrown away."""
-    directory.mkdir(exist_ok=True)
-    for path in directory.iterdir():
-        path.unlink()

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import msgspec
 import numpy as np
+from msgspec import Meta
 
 from contracts.arrays import Floats, Integers
 from contracts.events import Context
+
+MAX_DEVIATIONS = 10.0
 
 
 class DiscreteFeature(msgspec.Struct, frozen=True):
@@ -23,7 +27,7 @@ class ContinuousFeature(msgspec.Struct, frozen=True):
 
     name: str
     mean: float
-    deviation: float
+    deviation: Annotated[float, Meta(gt=0)]
 
 
 class FeatureSpec(msgspec.Struct, frozen=True):
@@ -44,12 +48,20 @@ class FeatureEncoder:
         ]
 
     def encode(self, contexts: Sequence[Context]) -> tuple[Integers, Floats]:
-        """Return codes, int64 [n, discrete features], and standardised numbers, float32 [n, continuous features]."""
+        """Return codes, int64 [n, discrete features], and standardised numbers, float32 [n, continuous features].
+
+        Numbers are cut off at ±`MAX_DEVIATIONS`, so that one absurd value cannot drown a vector or a training step.
+        """
         codes = [[known.get(c.discrete.get(name, ""), 0) for name, known in self._codes] for c in contexts]
         numbers = [
-            [(c.continuous.get(f.name, f.mean) - f.mean) / f.deviation for f in self.spec.continuous] for c in contexts
+            [_standardised(c.continuous.get(feature.name, feature.mean), feature) for feature in self.spec.continuous]
+            for c in contexts
         ]
         return (
             np.array(codes, dtype=np.int64).reshape(len(contexts), len(self._codes)),
             np.array(numbers, dtype=np.float32).reshape(len(contexts), len(self.spec.continuous)),
         )
+
+
+def _standardised(number: float, feature: ContinuousFeature) -> float:
+    return min(max((number - feature.mean) / feature.deviation, -MAX_DEVIATIONS), MAX_DEVIATIONS)

@@ -25,9 +25,9 @@ class Layout:
         """One base: its files and, written last, `base.json`."""
         return self.bases() / _safe(base_id)
 
-    def unfinished_base(self, base_id: str) -> Path:
-        """Where a base is written before it is renamed to its own folder; hidden, emptied by the next attempt."""
-        return self.bases() / f".{_safe(base_id)}.tmp"
+    def unfinished_base(self, base_id: str, unique: str) -> Path:
+        """Where one attempt writes a base before it is renamed to its own folder; hidden."""
+        return self.bases() / f".{_safe(base_id)}.{unique}.tmp"
 
     def deltas(self, base_id: str, partition: int) -> Path:
         """Chain of the deltas of one partition on one base."""

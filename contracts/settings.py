@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Self
 from pydantic import ValidationError
 from pydantic_settings import (
     BaseSettings,
+    InitSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     SettingsError,
@@ -26,9 +27,14 @@ def config_folder() -> Path:
 
 
 class StageSettings(BaseSettings):
-    """Base of a stage's settings: `stage` names its file and its variables, `FRESHET_<STAGE>_<KEY>` (nested: `__`)."""
+    """Base of a stage's settings: `stage` names its file and its variables, `FRESHET_<STAGE>_<KEY>` (nested: `__`).
+
+    `shared_variables`: by key a variable of all stages; it wins over the file, the stage's own variable over it. Empty
+    is as good as not set.
+    """
 
     stage: ClassVar[str]
+    shared_variables: ClassVar[dict[str, str]] = {}
     model_config = SettingsConfigDict(
         extra="forbid", frozen=True, env_nested_delimiter="__", nested_model_default_partial_update=True
     )
@@ -73,6 +79,7 @@ class StageSettings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Order: command line, environment, file."""
+        """Order: command line, environment (the stage's own variables first), file."""
+        shared = {key: os.environ[name] for key, name in cls.shared_variables.items() if os.environ.get(name)}
         toml = TomlConfigSettingsSource(settings_cls, config_folder() / f"{cls.stage}.toml")
-        return init_settings, env_settings, toml
+        return init_settings, env_settings, InitSettingsSource(settings_cls, shared), toml

@@ -20,7 +20,10 @@ SCHEMA = "freshet.validation/1"
 class BlockScore(msgspec.Struct, frozen=True):
     """How one arm did on one slice of a block: `hits` among the first `k`, summed `loss` (nats), over `samples`.
 
-    `known`: samples whose item the base knows; the others count as misses. `served_version` 0: nothing was served.
+    `known`: samples whose item the base knows; the others count as misses. `served_version` 0: the trainer does not
+    look at what the publisher serves. Arm "served" is the partition's newest delta alone: its candidates are the items
+    of the base (no strangers), users without a row get the partition's common row, and the trend is that at the cut
+    plus the partition's own clicks times the number of partitions.
     `delta`: the delta whose rows the arm answered with (0: the base).
     """
 

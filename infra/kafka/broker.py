@@ -34,8 +34,8 @@ class LocalBroker(LocalServer):
         """`folder`: where data and log go (a temporary one if None); `port`: for clients (a free one if None)."""
         if port is not None and not is_free(port):
             raise UsageError(f"Port {port} is in use.", hint="Name another port, or end what listens there.")
-        chosen, controller_port = free_ports(2)
-        self._listeners = Listeners("127.0.0.1", port or chosen, controller_port, port or chosen)
+        chosen, controller_port, internal_port = free_ports(3)
+        self._listeners = Listeners("127.0.0.1", port or chosen, controller_port, internal_port, port or chosen)
         super().__init__(folder)
 
     @property

@@ -21,7 +21,7 @@ from infra.lifecycle import Server
 from infra.ports import free_ports
 from infra.processes import ServerFailed, wait_until
 
-_CLIENT_PORT, _CONTROLLER_PORT = 9092, 9093
+_CLIENT_PORT, _CONTROLLER_PORT, _INTERNAL_PORT = 9092, 9093, 9094
 # Inside the container: a folder that any image's user may write, and that lives and dies with the container.
 _DATA_FOLDER = "/tmp/kafka-data"  # noqa: S108
 # Inside the container too; the engine forwards only from this machine's loopback.
@@ -92,7 +92,7 @@ class ContainerBroker(Server):
     def _describe(self, image: str) -> DockerContainer:
         # The reaper that testcontainers would start is an image of its own, from a registry.
         testcontainers_config.ryuk_disabled = True
-        listeners = Listeners(_EVERY_ADDRESS, _CLIENT_PORT, _CONTROLLER_PORT, self._port)
+        listeners = Listeners(_EVERY_ADDRESS, _CLIENT_PORT, _CONTROLLER_PORT, _INTERNAL_PORT, self._port)
         settings = as_environment(broker_settings(listeners, _DATA_FOLDER))
         container = DockerContainer(image)
         container.with_envs(CLUSTER_ID=new_cluster_id(), KAFKA_HEAP_OPTS="-Xmx512m", **settings)

@@ -10,11 +10,16 @@ MAX_RECORD_BYTES = 16 * 1024 * 1024
 
 @dataclass(frozen=True)
 class Listeners:
-    """Where a broker listens (`bind` and ports) and the port on 127.0.0.1 that it tells its clients."""
+    """Where a broker listens (`bind` and ports) and the port on 127.0.0.1 that it tells its clients.
+
+    `internal_port` is for the broker's own connections (a transaction's, for one): from inside a container the clients'
+    port cannot be reached.
+    """
 
     bind: str
     port: int
     controller_port: int
+    internal_port: int
     advertised_port: int
 
 
@@ -45,14 +50,15 @@ def as_environment(settings: dict[str, str]) -> dict[str, str]:
 
 def _node_settings(listeners: Listeners, data_folder: str) -> dict[str, str]:
     bind, controller_port = listeners.bind, listeners.controller_port
+    internal = f"INTERNAL://127.0.0.1:{listeners.internal_port}"
     return {
         "process.roles": "broker,controller",
         "node.id": "1",
         "controller.quorum.voters": f"1@127.0.0.1:{controller_port}",
-        "listeners": f"PLAINTEXT://{bind}:{listeners.port},CONTROLLER://127.0.0.1:{controller_port}",
-        "advertised.listeners": f"PLAINTEXT://127.0.0.1:{listeners.advertised_port}",
-        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
-        "inter.broker.listener.name": "PLAINTEXT",
+        "listeners": f"PLAINTEXT://{bind}:{listeners.port},{internal},CONTROLLER://127.0.0.1:{controller_port}",
+        "advertised.listeners": f"PLAINTEXT://127.0.0.1:{listeners.advertised_port},{internal}",
+        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,INTERNAL:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "inter.broker.listener.name": "INTERNAL",
         "controller.listener.names": "CONTROLLER",
         "log.dirs": data_folder,
     }

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 
 from contracts import events, shards
-from contracts.events import Click, Context, Event, Rejected, Request, Shown
+from contracts.events import Click, Context, Event, Rejected, Request, Shown, Tick
 from contracts.layout import Layout
+from contracts.partitions import partition_of
 from contracts.shards import DeadLetter
 from infra.kafka.choose import Broker
 from streams.join import Windows
@@ -165,6 +166,47 @@ def ends(kafka: Broker, topic: str) -> list[int]:
         return [found[TopicPartition(topic, partition)] for partition in range(PARTITIONS)]
     finally:
         consumer.close()
+
+
+def test_aborted_transactions_are_not_read_and_committed_ones_are(kafka: Broker, topic: str, layout: Layout) -> None:
+    producer = KafkaProducer(bootstrap_servers=kafka.bootstrap, transactional_id=topic, acks="all")
+    producer.init_transactions()
+    wanted = []
+    for number in range(12):
+        producer.begin_transaction()
+        for part in range(5):
+            time, item = START + (number * 5 + part) * 1_000, f"{'bad' if number % 3 == 2 else 'good'}-{number}-{part}"
+            producer.send(topic, events.encode(Click("u1", item, time, time)), partition=partition_of("u1", PARTITIONS))
+            wanted += [item] if item.startswith("good") else []
+        producer.flush()
+        if number % 3 == 2:
+            producer.abort_transaction()
+        else:
+            producer.commit_transaction()
+    producer.close()
+    ends = [(p, events.encode(Tick(START + at))) for at in (240_000, 300_000) for p in range(PARTITIONS)]
+    send(kafka, topic, [LogRecord(partition, None, value, 0) for partition, value in ends])
+    with Worker(kafka, topic, layout, group=unique_name("g")) as worker:
+        wait_for(lambda: min(watermarks(layout, topic, PARTITIONS)) >= START + 300_000, [worker])
+    chain = shards.chain(layout, topic, partition_of("u1", PARTITIONS))
+    shards.verify(chain)
+    assert [sample.item_id for sample in shards.read_from(chain)] == wanted
+
+
+def test_a_dead_letter_that_the_broker_refuses_is_not_counted_as_sent(
+    kafka: Broker, topic: str, layout: Layout
+) -> None:
+    narrow = make_topic(kafka, unique_name("narrow"), 1, {"max.message.bytes": "400"})
+    ticks = [LogRecord(p, None, events.encode(Tick(START + n * 60_000)), 0) for n in (0, 1) for p in range(PARTITIONS)]
+    send(kafka, topic, [LogRecord(0, None, b"x" * 3_000, 0), *ticks])
+    group = unique_name("g")
+    with Worker(kafka, topic, layout, group=group, dead_letter_topic=narrow) as worker:
+        assert worker.ended() == 2
+        assert "dead letters could not be sent" in worker.log.read_text()
+    wide = make_topic(kafka, unique_name("wide"), 1)
+    with Worker(kafka, topic, layout, group=group, dead_letter_topic=wide) as worker:
+        send(kafka, topic, [LogRecord(0, None, events.encode(Tick(START + 120_000)), 0)])
+        assert [letter.reason for letter in consumed(kafka, wide, 1)] == ["not_json"]
 
 
 def test_two_workers_that_come_and_go_give_the_samples_of_an_undisturbed_fold(

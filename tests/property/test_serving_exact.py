@@ -38,28 +38,37 @@ BASES = st.builds(
         OnlineSettings,
         beta=st.sampled_from([0.0, 0.5, 1.0, 3.0]),
         floor=st.sampled_from([0.01, 0.3, 2.0]),
+        half_life_ms=st.sampled_from([1_800_000, 150_000]),
         bias_weight=st.sampled_from([0.0, 0.5, 1.0]),
     ),
 )
 
 
 def scores_of_everything(view: ServedView, user_id: str) -> dict[str, float]:
-    """Return the score of every item that may be shown, from the definition alone, item by item."""
+    """Return the score of every item that may be shown, from the definition alone, item by item.
+
+    Clicks below a thousandth of the floor are none. An item without a vector has its prior, and the mean of the scores
+    without trend of the clicked items that have one, weighted by exp(prior).
+    """
     assert isinstance(view.users, UserView)
     user, base = view.users.user(user_id), view.parts.base
     online, items = base.manifest.online, base.items
     (vector,) = view.parts.tower.vectors(user.id_embedding[np.newaxis], [Context()])
     half_lives = (view.shown.trend_time - base.manifest.trend_t0) / online.half_life_ms
-    clicks = {item: count / 2**half_lives for item, count in view.users.trend_counts().items()}
+    decayed = {item: count / 2**half_lives for item, count in view.users.trend_counts().items()}
+    clicks = {item: count for item, count in decayed.items() if count >= 1e-3 * online.floor}
 
     def prior(item: str) -> float:
         return online.beta * math.log(clicks.get(item, 0.0) + online.floor)
 
-    known = {
-        item: float(np.dot(vector, items.vectors[n])) + online.bias_weight * float(items.biases[n]) + prior(item)
+    fits = {
+        item: float(np.dot(vector, items.vectors[n])) + online.bias_weight * float(items.biases[n])
         for n, item in enumerate(items.ids)
     }
-    unknown = {item: prior(item) for item in clicks if item not in known} if online.beta else {}
+    known = {item: fit + prior(item) for item, fit in fits.items()}
+    weights = {item: math.exp(prior(item)) for item in clicks if item in fits}
+    mean = sum(weight * fits[item] for item, weight in weights.items()) / sum(weights.values()) if weights else 0.0
+    unknown = {item: mean + prior(item) for item in clicks if item not in known} if online.beta else {}
     return {item: score for item, score in {**known, **unknown}.items() if item not in user.ring}
 
 

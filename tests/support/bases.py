@@ -77,6 +77,12 @@ def tiny_base(layout: Layout, tiny: Tiny = Tiny()) -> OpenBase:
     return BaseStore(layout).write(_manifest(tiny), files)
 
 
+def rewrite(base: OpenBase, base_id: str, files: dict[str, bytes]) -> OpenBase:
+    """Write a copy of a base under another id, some of its files others."""
+    kept = {file.name: base.file(file.name) for file in base.manifest.files}
+    return BaseStore(base.layout).write(msgspec.structs.replace(base.manifest, base_id=base_id), {**kept, **files})
+
+
 def item_side(rng: np.random.Generator, count: int, width: int) -> Items:
     """Return items `i0`, `i1`, ... with vectors of length 1 and small biases."""
     vectors = rng.normal(size=(count, width)).astype(np.float32)
@@ -228,7 +234,7 @@ def _manifest(tiny: Tiny) -> Base:
         cut_watermark=tiny.cut_watermark,
         days=("2017-10-01",),
         day_zone="UTC",
-        towers=Towers(tiny.width, 0, "cosine", 0.1, tiny.context, NO_FEATURES),
+        towers=Towers(tiny.width, 1, "cosine", 0.1, tiny.context, NO_FEATURES),
         online=tiny.online,
         trend_t0=tiny.cut_watermark,
         cpu_family="any",

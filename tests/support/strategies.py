@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 import msgspec
 import numpy as np
@@ -51,8 +51,18 @@ _BY_TYPE: dict[object, st.SearchStrategy[Any]] = {str: texts, int: st.integers(-
 
 def any_of(struct: type[Struct], **special: st.SearchStrategy[Any]) -> st.SearchStrategy[Struct]:
     """Return structs whose fields are of plain types but for the `special` ones; a new field is drawn by itself."""
-    plain = {f.name: _BY_TYPE[f.type] for f in msgspec.structs.fields(struct) if f.name not in special}
+    plain = {f.name: _plain(f.type) for f in msgspec.structs.fields(struct) if f.name not in special}
     return st.builds(struct, **{**plain, **special})
+
+
+def _plain(kind: Any) -> st.SearchStrategy[Any]:
+    """Return values of a plain type, or of one with a lower bound: `Annotated[float, Meta(gt=0)]`."""
+    if get_origin(kind) is not Annotated:
+        return _BY_TYPE[kind]
+    plain, meta = get_args(kind)
+    low = meta.ge if meta.ge is not None else meta.gt
+    strategy = _BY_TYPE[plain]
+    return strategy.filter(lambda number: number > low or number == meta.ge)
 
 
 def tuples_of(strategy: st.SearchStrategy[Any], most: int = 3) -> st.SearchStrategy[tuple[Any, ...]]:
@@ -142,16 +152,22 @@ feature_specs = st.builds(
     tuples_of(st.builds(DiscreteFeature, texts, tuples_of(texts))),
     tuples_of(any_of(ContinuousFeature)),
 )
-bases = any_of(
+_plain_bases = any_of(
     Base,
     base_id=st.text("abc0-", min_size=1, max_size=12),
-    cut=tuples_of(counts),
+    partitions=st.just(1),
+    cut=st.tuples(counts),
     days=tuples_of(texts),
     towers=any_of(Towers, score=st.sampled_from(["cosine", "dot"]), context=feature_specs, content=feature_specs),
     online=any_of(OnlineSettings),
     metrics=st.dictionaries(texts, float64s, max_size=3),
     files=st.just(()),
     schema=st.just("freshet.base/1"),
+)
+bases = st.builds(
+    lambda base, cut: msgspec.structs.replace(base, partitions=len(cut), cut=cut),
+    _plain_bases,
+    st.lists(counts, min_size=1, max_size=3).map(tuple),
 )
 
 

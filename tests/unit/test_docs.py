@@ -127,7 +127,7 @@ def test_every_path_of_the_layout_stands_in_its_section() -> None:
     others = {
         "bases": layout.bases(),
         "base": layout.base("BASE"),
-        "unfinished_base": layout.unfinished_base("BASE"),
+        "unfinished_base": layout.unfinished_base("BASE", "NAME"),
         "served": layout.served(),
         "item_store": layout.item_store(),
         "worker_data": layout.worker_data("NAME"),
@@ -135,7 +135,7 @@ def test_every_path_of_the_layout_stands_in_its_section() -> None:
     paths = partitioned | of_base | others
     assert set(paths) == {name for name, member in vars(Layout).items() if callable(member) and name[0] != "_"}
     shown = {"TOPIC": "<topic>", "BASE": "<base id>", "NAME": "<name>", "00000": "<partition>"}
-    shown[".BASE.tmp"] = ".<base id>.tmp"
+    shown[".BASE.NAME.tmp"] = ".<base id>.<unique>.tmp"
     for path in paths.values():
         assert "`" + "/".join(shown.get(part, part) for part in path.relative_to("run").parts) in text
 

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from contracts import deltas, served
-from contracts.bases import OpenBase
+from contracts.arrays import pack
+from contracts.bases import ITEMS, TREND, USERS, OpenBase, pack_items, pack_users
 from contracts.chain import Entry
 from contracts.deltas import Changes, Delta
 from contracts.errors import PublishRefused
@@ -19,7 +20,16 @@ from contracts.layout import Layout
 from contracts.rows import Row
 from publisher.promotion import Order, publish_once
 from publisher.settings import PublisherSettings
-from tests.support.bases import Tiny, append_delta, append_round, next_body, random_changes, tiny_base, with_row
+from tests.support.bases import (
+    Tiny,
+    append_delta,
+    append_round,
+    next_body,
+    random_changes,
+    rewrite,
+    tiny_base,
+    with_row,
+)
 
 
 @pytest.fixture
@@ -108,6 +118,43 @@ def test_a_common_row_that_is_no_number_is_refused(layout: Layout, base: OpenBas
 def test_an_impossible_trend_count_is_refused(layout: Layout, base: OpenBase, count: float) -> None:
     append_delta(layout, base, 0, replace(random_changes(base, 0, 2), trend={"i7": count}))
     assert "1 trend counts are impossible, the first is that of item 'i7'" in refusal(layout)
+
+
+def unusable(base: OpenBase, part: str) -> dict[str, bytes]:
+    """Return files of a base in which one part holds a number that is none."""
+    bad = np.full(8, np.nan, dtype=np.float32)
+    vectors, biases = base.items.vectors.copy(), base.items.biases.copy()
+    vectors[7, 3], biases[5] = np.nan, np.inf
+    rows = {**base.rows, "u7": replace(base.rows["u7"], own=bad)}
+    files = {
+        "common": {USERS: pack_users(bad, base.rows, 8)},
+        "rows": {USERS: pack_users(base.common, rows, 8)},
+        "vectors": {ITEMS: pack_items(replace(base.items, vectors=vectors))},
+        "biases": {ITEMS: pack_items(replace(base.items, biases=biases))},
+        "trend": {TREND: pack({"items": ["i0", "i1"], "counts": np.array([1.0, -1.0])})},
+    }
+    return files[part]
+
+
+@pytest.mark.parametrize(
+    ("part", "words"),
+    [
+        ("common", "the common row is not finite"),
+        ("rows", "1 rows are not finite, the first is that of user 'u7'"),
+        ("vectors", "1 vectors are not finite, the first is that of item 'i7'"),
+        ("biases", "1 biases are not finite, the first is that of item 'i5'"),
+        ("trend", "1 trend counts are impossible, the first is that of item 'i1'"),
+    ],
+)
+def test_a_base_with_a_number_that_is_none_is_never_shown(
+    layout: Layout, base: OpenBase, part: str, words: str
+) -> None:
+    other = rewrite(base, "other", unusable(base, part))
+    before = served.head(layout)
+    with pytest.raises(PublishRefused) as raised:
+        publish_once(layout, PublisherSettings(), Order("someone", "a test", other.manifest.base_id))
+    assert f"finite: the base: {words}" in str(raised.value)
+    assert served.head(layout) == before
 
 
 def test_a_delta_with_a_flipped_bit_is_refused_by_name(layout: Layout, base: OpenBase) -> None:

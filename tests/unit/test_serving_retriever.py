@@ -98,12 +98,33 @@ def test_a_clicked_item_without_a_vector_does_not_come_back_either(layout: Layou
     assert retriever.retrieve("u2", 2).items[0].item_id == "fresh1"
 
 
-def test_an_item_that_the_base_does_not_know_is_scored_by_the_prior_alone(layout: Layout, base: OpenBase) -> None:
+def test_an_item_that_the_base_does_not_know_is_scored_at_the_mean_fit_of_the_trending_ones(
+    layout: Layout, base: OpenBase
+) -> None:
     append_delta(layout, base, 0, Changes(base.common, 1, trend={"fresh": 1e6}))
     serve(layout, base)
-    (item,) = Retriever(layout, EXACT).retrieve("u1", 1).items
+    view = Retriever(layout, EXACT).view
+    (item,) = view.retrieve("u1", 1).items
+    (vector,) = view.parts.tower.vectors(view.users.user("u1").id_embedding[np.newaxis], [Context()])
+    rows = [base.items.ids.index(trending) for trending in base.trend]
+    fits = base.items.vectors[rows] @ vector + 0.5 * base.items.biases[rows]
+    fit = np.average(fits, weights=[clicks / 2 + 0.3 for clicks in base.trend.values()])
     assert item.item_id == "fresh"
-    assert item.score == item.trend == pytest.approx(np.log(1e6 / 2 + 0.3))
+    assert item.trend == pytest.approx(np.log(1e6 / 2 + 0.3))
+    assert item.score == pytest.approx(item.trend + fit, abs=1e-4)
+
+
+def test_a_common_row_that_fits_everybody_better_does_not_push_out_an_item_without_a_vector(
+    layout: Layout, base: OpenBase
+) -> None:
+    trending = dict.fromkeys([*base.items.ids[3:], "fresh"], 10.0)
+    mean = base.items.vectors.mean(axis=0)
+    for common in (base.common, mean * np.float32(1e3)):
+        append_delta(layout, base, 0, Changes(common, 1, trend=trending))
+        append_delta(layout, base, 1, Changes(common, 1))
+        serve(layout, base)
+        items = Retriever(layout, EXACT).retrieve("nobody", 30).items
+        assert "fresh" in [item.item_id for item in items]
 
 
 def test_more_items_than_there_are_gives_all_but_the_clicked(layout: Layout, base: OpenBase) -> None:

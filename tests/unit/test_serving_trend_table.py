@@ -59,3 +59,29 @@ def test_beta_scales_the_prior(tmp_path: Path, catalogue: Catalogue) -> None:
 def test_an_empty_table_has_a_floor_for_every_item(base: Base, catalogue: Catalogue) -> None:
     table = TrendTable.of({}, base, CUT, catalogue)
     assert np.allclose(table.priors_of(np.array([0, 39])), math.log(0.3))
+
+
+def test_items_whose_clicks_have_decayed_to_nothing_leave_the_table(base: Base, catalogue: Catalogue) -> None:
+    dust = 0.9e-3 * 0.3
+    table = TrendTable.of({"i7": dust, "i2": 2 * dust, "gone": dust, "here": 2 * dust}, base, CUT, catalogue)
+    assert (table.rows.tolist(), table.strangers) == ([2], ("here",))
+    true, found = math.log(dust + 0.3), table.priors_of(np.array([7]))
+    assert 0 < true - found[0] < 1e-3
+
+
+def test_a_stranger_fits_a_user_as_the_trending_items_do_weighted_by_clicks(base: Base, catalogue: Catalogue) -> None:
+    table = TrendTable.of({"i7": 1.0, "i2": 4.0, "one": 2.0, "other": 0.0003}, base, CUT, catalogue)
+    query = np.random.default_rng(0).normal(size=9).astype(np.float32)
+    fit = (4.3 * (catalogue.vectors[2] @ query) + 1.3 * (catalogue.vectors[7] @ query)) / (4.3 + 1.3)
+    assert table.strangers == ("one", "other")
+    assert np.allclose(table.stranger_scores(query), [math.log(2.3) + fit, math.log(0.3003) + fit], atol=1e-5)
+
+
+def test_where_no_known_item_trends_a_stranger_is_scored_by_its_prior(base: Base, catalogue: Catalogue) -> None:
+    table = TrendTable.of({"gone": 2.0}, base, CUT, catalogue)
+    assert np.allclose(table.stranger_scores(catalogue.vectors[0]), [math.log(2.3)])
+
+
+def test_clicks_beyond_any_size_leave_the_mean_vector_finite(base: Base, catalogue: Catalogue) -> None:
+    table = TrendTable.of({"i7": 1e300, "i2": 1e300, "gone": 1.0}, base, CUT, catalogue)
+    assert np.allclose(table.mean_vector, (catalogue.vectors[2] + catalogue.vectors[7]) / 2)

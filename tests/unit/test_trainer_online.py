@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from contracts import deltas, trend, validation
+from contracts import deltas, features, trend, validation
 from contracts.bases import BaseStore, OpenBase
 from contracts.deltas import Changes
 from contracts.errors import LogChanged, UsageError, WrongParent
@@ -101,7 +102,10 @@ def test_items_without_a_vector_count_in_the_trend_and_in_the_ring_and_move_no_r
     assert (body.samples, body.learned, body.trend_only, body.set_aside) == (2, 0, 2, 0)
 
 
-def test_a_context_that_overflows_is_set_aside_and_leaves_the_others_as_they_were(tmp_path: Path) -> None:
+def test_a_context_that_overflows_is_set_aside_and_leaves_the_others_as_they_were(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(features, "MAX_DEVIATIONS", math.inf)  # the guard before this one is off
     sound = Context({"device": "phone"}, {"hour": 3.0})
     item = "i1.1"
     poisoned = Context({"device": "phone"}, {"hour": 3e38})
@@ -149,6 +153,48 @@ def test_a_delta_is_committed_at_every_boundary_even_when_nothing_happened(tmp_p
     assert [body.watermark - TODAY for body in bodies] == [HALF_HOUR, 2 * HALF_HOUR, 3 * HALF_HOUR]
     assert [body.samples for body in bodies] == [1, 0, 0]
     assert [body.touched_rows for body in bodies] == [1, 0, 0]
+
+
+@pytest.mark.parametrize("clicks", [0, 3])
+def test_a_worker_that_starts_after_shards_without_samples_commits_what_one_that_followed_them_did(
+    tmp_path: Path, clicks: int
+) -> None:
+    found = [click("u1.0", "i1.1", TODAY + 1000 + n) for n in range(clicks)]
+    contents = []
+    for name in ("followed", "started late", "started twice"):
+        layout, base = trained(tmp_path / name)
+        stream(layout, base, found, TODAY + HALF_HOUR)
+        worker = OnlineWorker(layout, base, "events", 0, small_settings())
+        for idle in range(2, 8):
+            ShardWriter(layout).append([], TODAY + idle * HALF_HOUR // 2)
+            if name == "followed" or (name == "started twice" and idle == 5):
+                worker.advance()
+        if name != "followed":
+            worker.close()
+            worker = OnlineWorker(layout, base, "events", 0, small_settings())
+            worker.advance()
+        worker.close()
+        contents.append(delta_contents(layout, base))
+    assert [content.body.watermark - TODAY for content in contents[0]] == [HALF_HOUR, 2 * HALF_HOUR, 3 * HALF_HOUR]
+    assert contents[1] == contents[2] == contents[0]
+
+
+def test_a_base_of_more_than_900_half_lives_is_refused_and_its_deltas_stay(tmp_path: Path) -> None:
+    layout, base = trained(tmp_path, half_life_ms=600_000)
+    daily = small_settings().model_copy(update={"publish_interval_ms": DAY_MS})
+    late = msgspec.structs.replace(
+        click("u1.0", "i1.1", TODAY + 6 * DAY_MS + 9 * HALF_HOUR), ordinal=base.manifest.cut[0]
+    )
+    ShardWriter(layout).append([late], TODAY + 6 * DAY_MS + 12 * HALF_HOUR)
+    assert fold(layout, base, daily) == 1
+    ShardWriter(layout).append([], TODAY + 7 * DAY_MS)
+    for _ in range(2):
+        with pytest.raises(UsageError, match=r"too old: at 2025-01-14 00:00:00 more than 900 half-lives") as refused:
+            fold(layout, base, daily)
+        assert "retrain" in refused.value.hint
+    assert [content.body.watermark for content in delta_contents(layout, base)] == [
+        TODAY + day * DAY_MS for day in range(1, 7)
+    ]
 
 
 def test_a_delta_holds_only_what_changed(tmp_path: Path) -> None:

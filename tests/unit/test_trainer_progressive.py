@@ -77,6 +77,20 @@ def test_an_item_in_the_users_ring_is_not_shown_again_and_its_click_is_a_miss(ba
     assert score(base, OnlineRows(base, None), (user, last), k=everything - 1)["frozen", "all"].hits == 0
 
 
+def test_an_item_in_the_users_ring_is_a_miss_even_where_all_items_are_shown(base: OpenBase) -> None:
+    user = known_user(base)
+    records = score(base, OnlineRows(base, None), (user, base.rows[user].ring[-1]), k=len(base.items.ids))
+    assert (records["frozen", "all"].hits, records["served", "all"].hits) == (0, 0)
+
+
+def test_a_score_that_is_no_number_is_a_miss(base: OpenBase) -> None:
+    user = known_user(base)
+    rows = OnlineRows(base, None)
+    rows.committed.rows[user] = replace(base.rows[user], own=np.full(16, np.nan, np.float32))
+    records = score(base, rows, (user, unseen(base, user)[0]))
+    assert (records["frozen", "all"].hits, records["served", "all"].hits) == (1, 0)
+
+
 def test_a_click_on_an_item_that_the_base_does_not_know_counts_as_a_sample_and_a_miss(base: OpenBase) -> None:
     records = score(base, OnlineRows(base, None), ("stranger", "news"), ("stranger", unseen(base, "stranger")[0]))
     frozen = records["frozen", "all"]

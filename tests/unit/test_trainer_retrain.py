@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
-from contracts import trend
+from contracts import bases, trend
 from contracts.bases import BaseStore
-from contracts.errors import MissingInput, UsageError
+from contracts.errors import Corrupt, MissingInput, UsageError
 from contracts.features import FeatureSpec
 from contracts.layout import Layout
 from contracts.rows import pushed
-from tests.support.shards import Log, ShardWriter, by_partition, click
+from tests.support.shards import Log, ShardWriter, by_partition, click, write_log
 from tests.support.tastes import DAY_MS, DAYS, MIDNIGHT, Tastes, write_tastes
 from tests.support.trained import fold, small_settings, train
 from trainer.lineage import FROM_SCRATCH, item_counts
@@ -117,6 +118,31 @@ def test_an_empty_day_and_a_topic_without_shards_are_refused(tmp_path: Path) -> 
     with pytest.raises(MissingInput, match="holds no samples") as refused:
         train(Layout(tmp_path))
     assert refused.value.hint
+
+
+def test_a_day_without_samples_is_taken_among_others_and_days_that_are_all_empty_are_refused(tmp_path: Path) -> None:
+    layout, tastes = Layout(tmp_path), Tastes(days=4)
+    late = msgspec.structs.replace(click("u1.0", "i1.1", MIDNIGHT + DAY_MS - 1), watermark=MIDNIGHT + DAY_MS + 1000)
+    write_log(layout, TWO, [*tastes.day(0), late, *tastes.day(3)], MIDNIGHT + 6 * DAY_MS)
+    days = [f"2025-01-0{day}" for day in range(6, 10)]
+    whole = train(layout, *days)
+    assert (whole.manifest.days, whole.manifest.cut_watermark) == (tuple(days), MIDNIGHT + 4 * DAY_MS)
+    assert whole.manifest.metrics["samples"] == 2 * tastes.clicks_per_day + 1
+    ends_empty = train(layout, *days[:3], parent=FROM_SCRATCH)
+    assert ends_empty.manifest.cut_watermark == MIDNIGHT + 3 * DAY_MS
+    for empty in (["2025-01-08"], ["2025-01-10", "2025-01-11"]):
+        with pytest.raises(MissingInput, match=f"day {', '.join(empty)} of topic 'events' holds no samples"):
+            train(layout, *empty, parent=FROM_SCRATCH)
+
+
+def test_a_base_that_is_there_and_damaged_is_named_and_not_returned(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    write_tastes(layout, Tastes(days=1))
+    base = train(layout)
+    path = layout.base(base.manifest.base_id) / bases.DENSE
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    with pytest.raises(Corrupt, match=bases.DENSE):
+        train(layout)
 
 
 def test_a_partition_without_shards_is_refused(tmp_path: Path) -> None:

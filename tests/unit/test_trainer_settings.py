@@ -28,6 +28,12 @@ def test_a_publish_interval_that_splits_blocks_is_refused() -> None:
         TrainerSettings.load(publish_interval_ms=1_000_000)
 
 
+def test_a_half_life_below_ten_minutes_is_refused() -> None:
+    assert TrainerSettings.load(online={"half_life_ms": 600_000}).online.half_life_ms == 600_000
+    with pytest.raises(UsageError, match="half_life_ms"):
+        TrainerSettings.load(online={"half_life_ms": 599_999})
+
+
 def test_a_nested_setting_is_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FRESHET_TRAINER_ONLINE__OWN_STEP", "0.25")
     settings = TrainerSettings.load()
