@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -33,8 +34,9 @@ class Calendar:
 
     @property
     def history(self) -> list[str]:
-        """The days before the last."""
-        return self.days[:-1]
+        """All days from the first to the one before the last, those without clicks too."""
+        first, last = (dt.date.fromisoformat(day) for day in (self.days[0], self.days[-1]))
+        return [(first + dt.timedelta(days=number)).isoformat() for number in range((last - first).days)]
 
     @property
     def last(self) -> str:

@@ -1,31 +1,41 @@
 """Recall of the served version against the frozen base, window by window: scored before it is learned.
 
-A window's clicks are scored with what was served at its start. Both arms leave out the same clicked items (the served
-rings), and an item that nobody can recommend counts as a miss, for both.
+A window's clicks are scored with what was served at its start. All arms leave out the same clicked items (the served
+rings), and an item that nobody can recommend counts as a miss, for all.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from operator import and_
 from pathlib import Path
 
 import msgspec
+import numpy as np
 
 from contracts import durable, sealed, shards
-from contracts.days import clock
+from contracts.days import clock, shown
+from contracts.errors import FreshetError
 from contracts.layout import Layout
 from contracts.samples import Sample
 from contracts.shards import ShardChain
 from serving.answer import Query
+from serving.exact_search import ExactSearch
 from serving.served_view import ServedView
 from streams.pipeline import Topic
 
 BATCH = 512
+WINDOW_MS = 1_800_000
+FROZEN, FRESH = "frozen base", "fresh: rows + trend table"
+TREND, TREND_FROZEN_ROWS = "trend table alone, for everybody the same", "trend table + frozen rows"
 
 
 class Window(msgspec.Struct, frozen=True):
-    """One window's figures: hits among the top k, of all clicks and of users who had clicked earlier that day."""
+    """One window's figures: hits among the top k by arm, of all clicks and of users who had clicked earlier that day.
+
+    `known`: clicks on items that the base knows.
+    """
 
     end: int
     version: int
@@ -33,10 +43,8 @@ class Window(msgspec.Struct, frozen=True):
     clicks: int
     known: int
     active: int
-    frozen_hits: int
-    fresh_hits: int
-    frozen_active_hits: int
-    fresh_active_hits: int
+    hits: dict[str, int]
+    active_hits: dict[str, int]
 
     def label(self, zone_name: str) -> str:
         """Return the time of day at which the window ends."""
@@ -97,22 +105,38 @@ class DaySamples:
         self.active.update(sample.user_id for sample in window)
 
 
+def arms(view: ServedView) -> dict[str, ServedView]:
+    """Return what is compared: the frozen control, the trend table alone, it with frozen rows, and what is served."""
+    frozen = view.frozen()
+    nothing = replace(view.parts.catalogue, vectors=np.zeros_like(view.parts.catalogue.vectors))
+    blind = replace(view.parts, catalogue=nothing, search=ExactSearch(nothing))
+    priors = replace(view.trend, mean_vector=np.zeros_like(view.trend.mean_vector))
+    return {
+        FROZEN: frozen,
+        TREND: replace(view, parts=blind, trend=priors),
+        TREND_FROZEN_ROWS: replace(view, users=frozen.users),
+        FRESH: view,
+    }
+
+
 def score(view: ServedView, window: Sequence[Sample], day: DaySamples, end: int, k: int) -> Window:
-    """Score a window with a served view and its frozen control."""
-    fresh, frozen = _hits(view, window, k), _hits(view.frozen(), window, k)
+    """Score a window with all arms of a served view. Raises `FreshetError` when the view has seen the window."""
+    if view.shown.trend_time > end - WINDOW_MS:
+        raise FreshetError(
+            f"version {view.version} knows more than was known when the window before {shown(end)} began",
+            hint="The notes of an earlier run are gone: remove the run folder and start again.",
+        )
     active = [sample.user_id in day.active for sample in window]
-    known = sum(sample.item_id in view.parts.catalogue.row_of for sample in window)
+    found = {arm: _hits(of, window, k) for arm, of in arms(view).items()}
     return Window(
         end=end,
         version=view.version,
         k=k,
         clicks=len(window),
-        known=known,
+        known=sum(sample.item_id in view.parts.catalogue.row_of for sample in window),
         active=sum(active),
-        frozen_hits=sum(frozen),
-        fresh_hits=sum(fresh),
-        frozen_active_hits=sum(hit for hit, was in zip(frozen, active, strict=True) if was),
-        fresh_active_hits=sum(hit for hit, was in zip(fresh, active, strict=True) if was),
+        hits={arm: sum(hits) for arm, hits in found.items()},
+        active_hits={arm: sum(map(and_, hits, active)) for arm, hits in found.items()},
     )
 
 

@@ -9,33 +9,25 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib as mpl
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 
 from contracts import durable
 from examples.ledger import Ledger
-from examples.measure import Window
+from examples.measure import FRESH, FROZEN, TREND, Window
 
-FROZEN, FRESH, FAINT = "#7a7f87", "#d1495b", "#dfe3e8"
+FAINT, GREY = "#dfe3e8", "#7a7f87"
+COLOURS = {FROZEN: GREY, TREND: "#4f86c6", FRESH: "#d1495b"}
 
 
 @dataclass(frozen=True)
 class Recall:
-    """Recall of both arms over some clicks; None where there were none."""
+    """Recall of one arm over all clicks, and over those of users who had clicked earlier that day."""
 
-    name: str
-    clicks: int
-    frozen: float
-    fresh: float
-
-    @property
-    def gain(self) -> str:
-        """The change in per cent, in words where the frozen base found nothing."""
-        if not self.frozen:
-            return "from nothing" if self.fresh else "none"
-        return f"{self.fresh / self.frozen - 1:+.1%}"
+    arm: str
+    all_clicks: float
+    active: float
 
 
 @dataclass(frozen=True)
@@ -49,34 +41,43 @@ class Results:
     facts: Sequence[tuple[str, str]]
     query: str
 
+    @property
+    def clicks(self) -> int:
+        """How many clicks were scored."""
+        return sum(window.clicks for window in self.windows)
+
+    @property
+    def active(self) -> int:
+        """How many of them came from users who had clicked earlier that day."""
+        return sum(window.active for window in self.windows)
+
     def recalls(self) -> list[Recall]:
-        """Return recall over the day, for all clicks and for users who had clicked earlier that day."""
-        clicks, active = (sum(getattr(w, name) for w in self.windows) for name in ("clicks", "active"))
-        sums = {
-            name: sum(getattr(w, name) for w in self.windows)
-            for name in ("frozen_hits", "fresh_hits", "frozen_active_hits", "fresh_active_hits")
-        }
+        """Return recall over the day, arm by arm."""
+        arms = self.windows[0].hits if self.windows else {}
         return [
-            Recall("all clicks", clicks, _share(sums["frozen_hits"], clicks), _share(sums["fresh_hits"], clicks)),
             Recall(
-                "users active earlier that day",
-                active,
-                _share(sums["frozen_active_hits"], active),
-                _share(sums["fresh_active_hits"], active),
-            ),
+                arm,
+                _share(sum(window.hits[arm] for window in self.windows), self.clicks),
+                _share(sum(window.active_hits[arm] for window in self.windows), self.active),
+            )
+            for arm in arms
         ]
+
+    @property
+    def headings(self) -> tuple[str, str, str]:
+        """The columns of the table of recalls."""
+        return "arm", f"{self.clicks:,} clicks", f"{self.active:,} of active users"
 
 
 def print_results(console: Console, results: Results) -> None:
     """Print the page of results."""
     console.rule(f"[bold]{results.title}")
     k = results.windows[0].k if results.windows else 0
-    table = Table(title=f"recall@{k} over the day", title_justify="left")
-    for column, justify in (("clicks of", "left"), ("clicks", "right"), ("frozen base", "right"), ("fresh", "right")):
-        table.add_column(column, justify="right" if justify == "right" else "left")
-    table.add_column("gain", justify="right")
+    table = Table(title=f"recall@{k} over the day; active: clicked earlier that day", title_justify="left")
+    for column in results.headings:
+        table.add_column(column, justify="left" if column == "arm" else "right")
     for recall in results.recalls():
-        table.add_row(recall.name, f"{recall.clicks:,}", f"{recall.frozen:.3f}", f"{recall.fresh:.3f}", recall.gain)
+        table.add_row(recall.arm, f"{recall.all_clicks:.3f}", f"{recall.active:.3f}")
     console.print(table)
     counts = Table(title="a click's whole way: counts at every hop", title_justify="left")
     for column in ("hop", "count", "must equal"):
@@ -101,52 +102,46 @@ def write_page(folder: Path, results: Results) -> tuple[Path, Path]:
 
 def _plot(results: Results) -> Figure:
     mpl.rcParams.update({"font.size": 10, "axes.spines.top": False, "axes.spines.right": False})
-    figure = Figure(figsize=(10, 6.2), layout="constrained")
-    above, below = figure.subplots(2, 1, sharex=True)
+    figure = Figure(figsize=(10, 4.6), layout="constrained")
+    axes = figure.subplots()
     k = results.windows[0].k if results.windows else 0
     figure.suptitle(f"{results.title}: recall@{k} per half hour, scored before it is learned", fontsize=12)
-    _draw(above, results, ("clicks", "frozen_hits", "fresh_hits"), "all clicks")
-    _draw(below, results, ("active", "frozen_active_hits", "fresh_active_hits"), "users active earlier that day")
-    above.legend(loc="lower right", bbox_to_anchor=(1, 1.0), ncols=3, frameon=False)
-    labels = [window.label(results.zone) for window in results.windows]
-    every = max(1, len(labels) // 12)
-    below.set_xticks(range(0, len(labels), every), labels[::every])
-    below.set_xlabel(f"end of the half hour ({results.zone})")
-    return figure
-
-
-def _draw(axes: Axes, results: Results, names: tuple[str, str, str], title: str) -> None:
-    clicks, frozen, fresh = ([getattr(window, name) for window in results.windows] for name in names)
-    at = range(len(clicks))
+    clicks, at = [window.clicks for window in results.windows], range(len(results.windows))
     behind = axes.twinx()
     behind.bar(at, clicks, color=FAINT, width=0.9)
-    behind.set_ylabel("clicks", color=FROZEN)
-    behind.tick_params(axis="y", colors=FROZEN)
-    behind.spines["right"].set_visible(False)
+    behind.set_ylabel("clicks", color=GREY)
+    behind.tick_params(axis="y", colors=GREY)
     axes.set_zorder(behind.get_zorder() + 1)
     axes.patch.set_visible(False)
-    for hits, colour, label in ((frozen, FROZEN, "frozen base"), (fresh, FRESH, "fresh: published every 30 min")):
+    for arm, colour in COLOURS.items():
+        hits = [window.hits[arm] for window in results.windows]
         shares = [_share(hit, count) if count else float("nan") for hit, count in zip(hits, clicks, strict=True)]
-        axes.plot(at, shares, color=colour, linewidth=2.2, label=label, marker="o", markersize=3)
+        axes.plot(at, shares, color=colour, linewidth=2.2, label=arm, marker="o", markersize=3)
     axes.plot([], [], color=FAINT, linewidth=6, label="clicks in the half hour")
     axes.set_ylim(0, None)
-    axes.set_ylabel("recall")
-    axes.set_title(title, loc="left", fontsize=10)
+    axes.set_ylabel("recall, all clicks")
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4, frameon=False, fontsize=9)
+    labels = [window.label(results.zone) for window in results.windows]
+    every = max(1, len(labels) // 12)
+    axes.set_xticks(at[::every], labels[::every])
+    axes.set_xlabel(f"end of the half hour ({results.zone})")
+    return figure
 
 
 def _page(results: Results, image: bytes) -> str:
     picture = base64.b64encode(image).decode()
     recalls = "".join(
-        f"<tr><td>{html.escape(r.name)}<td>{r.clicks:,}<td>{r.frozen:.3f}<td>{r.fresh:.3f}<td>{html.escape(r.gain)}"
-        for r in results.recalls()
+        f"<tr><td>{html.escape(recall.arm)}<td>{recall.all_clicks:.3f}<td>{recall.active:.3f}"
+        for recall in results.recalls()
     )
+    headings = "".join(f"<th>{heading}" for heading in results.headings)
     hops = "".join(
         f"<tr><td>{html.escape(line.hop).replace('  ', '&emsp;')}<td>{line.count:,}<td>{html.escape(line.of)}"
         f"{'' if line.expected is None else ' ✓' if line.adds_up else f' ✗ {line.expected:,}'}"
         for line in results.book.lines
     )
     facts = "".join(f"<dt>{html.escape(label)}<dd>{html.escape(value)}" for label, value in results.facts)
-    summary = ", ".join(f"{r.name}: {r.frozen:.3f} frozen, {r.fresh:.3f} fresh" for r in results.recalls())
+    summary = ", ".join(f"{recall.arm}: {recall.all_clicks:.3f}" for recall in results.recalls())
     return f"""<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>{html.escape(results.title)}</title>
@@ -160,7 +155,9 @@ dt {{ font-weight: 600; }} dd {{ margin: 0 0 .4rem 0; overflow-wrap: anywhere; }
 <h1>{html.escape(results.title)}</h1>
 <img alt="Recall per half hour. {html.escape(summary)}" src="data:image/png;base64,{picture}">
 <h2>Recall over the day</h2>
-<table><tr><th>clicks of<th>clicks<th>frozen base<th>fresh<th>gain{recalls}</table>
+<table><tr>{headings}{recalls}</table>
+<p>Active: users who had clicked earlier that day. The trend table alone gives everybody the same list, so what the last
+line has beyond it is what the vectors and the rows add. The frozen base is scored without the trend table.</p>
 <h2>A click's whole way: counts at every hop</h2>
 <table class="left"><tr><th>hop<th>count<th>must equal{hops}</table>
 <h2>This run</h2>

@@ -24,7 +24,7 @@ from contracts.layout import Layout
 from examples import outcome
 from examples.calendar import Calendar, grouped, read_calendar, windows
 from examples.children import Child, run_command
-from examples.measure import DaySamples, Notebook, score
+from examples.measure import WINDOW_MS, DaySamples, Notebook, score
 from examples.transport import PARTITIONS, SHARD_SECONDS, Transport, watermark
 from publisher.promotion import Order, publish_once
 from publisher.settings import PublisherSettings
@@ -33,7 +33,6 @@ from serving.settings import ServingSettings
 from streams.log import LogRecord
 from streams.sources.source import Source
 
-WINDOW_MS = 1_800_000
 TOP_K = 20
 POLL_S = 0.02
 BATCH = 5000

@@ -1,4 +1,4 @@
-"""One block through: encode, score with what is served, learn, count."""
+"""One block through: encode, score with the newest delta, learn, count."""
 
 from __future__ import annotations
 

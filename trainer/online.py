@@ -14,12 +14,14 @@ from collections.abc import Callable, Iterator
 import torch
 
 from contracts import commit, deltas, validation
-from contracts.bases import OpenBase
+from contracts.bases import Base, OpenBase
 from contracts.chain import Entry
 from contracts.crash import reach
+from contracts.days import shown
 from contracts.deltas import Delta
 from contracts.errors import ChainTaken, UsageError, WrongParent
 from contracts.layout import Layout
+from contracts.trend import MAX_EXPONENT
 from trainer import row_cache
 from trainer.block_learner import BlockLearner, Tools
 from trainer.blocks import BlockCutter
@@ -64,7 +66,8 @@ class OnlineWorker:
         """Fold what the shards hold, emitted before `until` (ms of watermark); return how many samples were folded.
 
         Commits one delta per boundary crossed up to `until` and tells `committed`. When another owner was quicker, the
-        local state is dropped and rebuilt from the new head, and folding goes on from there.
+        local state is dropped and rebuilt from the new head, and folding goes on from there. Raises `UsageError` at the
+        first boundary at which the base is too old for its trend counts; the deltas before it stay.
         """
         folded = 0
         while True:
@@ -104,8 +107,8 @@ class OnlineWorker:
         self._follow()
 
     def _follow(self) -> None:
-        """Read on from the last block folded."""
-        self._feed = open_feed(self.layout, self.base.manifest, self.partition, self._next)
+        """Read on from the last block folded and the last boundary crossed."""
+        self._feed = open_feed(self.layout, self.base.manifest, self.partition, self._next, self.watermark)
         self._cutter = BlockCutter(self.base.manifest.online, self._next)
 
     def _run(self, until: int, committed: Callable[[Entry[Delta]], None]) -> Iterator[int]:
@@ -132,6 +135,7 @@ class OnlineWorker:
         """Commit a delta for every boundary between the last one and `watermark` (ms)."""
         interval = self.settings.publish_interval_ms
         while (boundary := (self.watermark // interval + 1) * interval) <= watermark:
+            _check_age(self.base.manifest, boundary)
             committed(self._commit(boundary))
             yield 0
 
@@ -180,4 +184,14 @@ def _check(base: OpenBase, topic: str, partition: int, settings: TrainerSettings
             f"publish_interval_ms {settings.publish_interval_ms} is no multiple of the base's block of "
             f"{manifest.online.block_ms} ms",
             hint="Set publish_interval_ms to a multiple of it.",
+        )
+
+
+def _check_age(base: Base, watermark: int) -> None:
+    """Refuse to go on where a new click would weigh no more than an old one: the weights have reached their bound."""
+    if watermark - base.trend_t0 > MAX_EXPONENT * base.online.half_life_ms:
+        raise UsageError(
+            f"base {base.base_id} is too old: at {shown(watermark, base.day_zone)} more than {MAX_EXPONENT:.0f} "
+            f"half-lives of its trend counts ({base.online.half_life_ms} ms each) have passed since its cut",
+            hint="Train a new base, which is meant to be a day old: freshet trainer retrain.",
         )

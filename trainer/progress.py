@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 
 class DayBars:
-    """Shows bars on standard error; `advance` is what `retrain` calls."""
+    """Shows bars on standard error, from the first `advance` on: that is what `retrain` calls."""
 
     def __init__(self) -> None:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -18,14 +18,16 @@ class DayBars:
         self._tasks: dict[str, TaskID] = {}
 
     def __enter__(self) -> Self:
-        self._bars.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._bars.stop()
+        if self._tasks:
+            self._bars.stop()
 
     def advance(self, what: str, done: int, total: int) -> None:
         """Show that `done` of `total` of `what` is done."""
+        if not self._tasks:
+            self._bars.start()
         if what not in self._tasks:
             self._tasks[what] = self._bars.add_task(what, total=total)
         self._bars.update(self._tasks[what], completed=done)

@@ -1,7 +1,11 @@
-"""Progressive validation: a block is scored with what was served and with the frozen base before it is learned.
+"""Progressive validation: a block is scored with the newest delta and with the frozen base before it is learned.
 
 Predict, then learn (Dawid 1984's prequential principle). An item that the user's ring holds is not shown again, so a
-repeated click is a miss; of equal scores the clicked item comes last.
+repeated click is a miss; of equal scores the clicked item comes last, and a score that is no number is a miss.
+
+The arm "served" is what this partition's newest delta would answer, not what the publisher serves: its candidates are
+the items of the base alone (no strangers), a user without a row gets the partition's own common row, and to the trend
+at the cut it adds the partition's own clicks times the number of partitions.
 """
 
 from __future__ import annotations
@@ -28,7 +32,7 @@ Flags = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Served:
-    """The version that a block is scored against: its delta, and the time (ms) that its trend counts are decayed to."""
+    """What the arm "served" answers with: the newest delta, and the time (ms) that its trend counts are decayed to."""
 
     delta: int
     trend_time: int
@@ -77,10 +81,12 @@ class BlockScorer:
         targets = torch.from_numpy(block.targets)[:, None]
         losses = torch.logsumexp(scores, dim=1) - scores.gather(1, targets)[:, 0]
         self._mask(scores, block, rings)
-        ranks = (scores >= scores.gather(1, targets)).sum(1) - 1
+        clicked = scores.gather(1, targets)
+        ranks = (scores >= clicked).sum(1) - 1
+        hits = (ranks < self._k) & clicked[:, 0].isfinite()
         count = len(block.samples)
         usable = block.usable[:count]
-        return _Scored((ranks < self._k).numpy()[:count] & usable, losses.numpy()[:count] * usable)
+        return _Scored(hits.numpy()[:count] & usable, losses.numpy()[:count] * usable)
 
     def _mask(self, scores: Tensor, block: EncodedBlock, rings: list[list[int]]) -> None:
         for at, user in enumerate(block.user_at[: len(block.samples)].tolist()):
@@ -90,7 +96,7 @@ class BlockScorer:
         return [self._item_at[item] for item in row.ring if item in self._item_at] if row else []
 
     def _slices(self, block: EncodedBlock, shown: list[Row | None], rows: OnlineRows) -> dict[str, Flags]:
-        """Return the samples of each slice: active users had clicked earlier that day, before what is served."""
+        """Return the samples of each slice: active users had clicked earlier that day, by the newest delta."""
         zone = self._base.manifest.day_zone
         start, _ = bounds(day_of(int(block.samples.watermarks[0]), zone), zone)
         active = np.array([row is not None and row.last_event_time >= start for row in shown], dtype=np.bool_)

@@ -1,12 +1,13 @@
 """The full retrain: whole days of samples, all parameters, a new base.
 
- 1. find the days, the parent (a full base, never an online branch) and the id of the base to be; if it is there, done.
+ 1. find the days, the parent (a full base, never an online branch) and the id of the base to be; if it is there, and
+    its files are what was written, done.
  2. read the days; learn what the base knows (items, features; a warm start keeps the parent's and adds to them).
  3. train: one epoch a day, each day shuffled as a whole, in the order of the days.
  4. export the towers, checked against torch; fold evidence, rings and trend counts to the cut.
  5. write the directory and rename it: the commit.
 
-A crash before 5 leaves a hidden directory that the next attempt empties. Deterministic on one machine and build.
+A crash before 5 leaves a hidden directory that nobody reads. Deterministic on one machine and build.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from trainer.full_model import FullModel, StartingRows, TrainingDay, item_vector
 from trainer.one_thread import one_thread
 from trainer.settings import TrainerSettings
 from trainer.starting_point import Known, encoded, know, starting_rows, starting_towers
-from trainer.training_days import Day, DaySamples, Topic, find_day, open_topic, read_day
+from trainer.training_days import Day, DaySamples, Topic, find_day, open_topic, read_day, with_samples
 
 Progress = Callable[[str, int, int], None]
 
@@ -47,10 +48,11 @@ class RetrainPlan:
 
 @dataclass(frozen=True)
 class _Start:
-    """Step 1's finding."""
+    """Step 1's finding; `filled` are the days with samples."""
 
     topic: Topic
     days: list[Day]
+    filled: list[Day]
     parent: OpenBase | None
     base_id: str
 
@@ -69,16 +71,19 @@ def retrain(layout: Layout, plan: RetrainPlan, progress: Progress = lambda what,
     """Train and write a base, or return it where the same plan was carried out before.
 
     `progress` gets what is done ("read", then "train", and the day), how far it is, and how far it goes.
-    Raises `MissingInput` for a day that is incomplete or empty, `UsageError` for days or a parent that do not fit.
+    Days without samples are taken as long as one day has some. Raises `MissingInput` for a day that is incomplete and
+    for days that are all empty, `UsageError` for days or a parent that do not fit, `Corrupt` for a damaged base.
     """
     # Step 1: what to train, on top of what
     start = _find(layout, plan)
     store = BaseStore(layout)
     if start.base_id in store.ids():
-        return store.open(start.base_id)
+        there = store.open(start.base_id)
+        there.verify()
+        return there
     with one_thread():
         # Step 2: read
-        days = [read_day(start.topic, day, partial(progress, f"read {day.name}")) for day in start.days]
+        days = [read_day(start.topic, day, partial(progress, f"read {day.name}")) for day in start.filled]
         known = know(days, start.parent, plan.settings)
         # Step 3: train
         trained = _train(start, days, known, plan.settings, progress)
@@ -94,6 +99,7 @@ def _find(layout: Layout, plan: RetrainPlan) -> _Start:
         raise UsageError("no day to train on", hint="Give at least one --day YYYY-MM-DD.")
     topic = open_topic(layout, plan.topic)
     days = [find_day(topic, name, settings.day_zone) for name in plan.days]
+    filled = with_samples(topic, days)
     parent = lineage.choose_parent(layout, topic, plan.parent, plan.days[0], settings.day_zone)
     lineage.check_contiguous(parent, days)
     if parent:
@@ -101,7 +107,7 @@ def _find(layout: Layout, plan: RetrainPlan) -> _Start:
     parts = [part.model_dump() for part in (settings.towers, settings.retrain, settings.online)]
     log = (topic.topic_id, settings.day_zone, plan.days, days[0].first, days[-1].next)
     what = msgspec.json.encode((parent.digest if parent else "", log, parts), order="sorted")
-    return _Start(topic, days, parent, f"{plan.days[-1]}-{hashlib.sha256(what).hexdigest()[:8]}")
+    return _Start(topic, days, filled, parent, f"{plan.days[-1]}-{hashlib.sha256(what).hexdigest()[:8]}")
 
 
 def _train(

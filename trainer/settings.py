@@ -48,7 +48,7 @@ class OnlineUpdate(BaseModel):
     common_steps: int = Field(3, ge=0)
     own_step: float = Field(0.1, ge=0)
     learning_temperature: float = Field(4.0, gt=0)
-    half_life_ms: int = Field(1_800_000, ge=1000)
+    half_life_ms: int = Field(1_800_000, ge=600_000)
     beta: float = Field(1.0, ge=0)
     floor: float = Field(0.3, gt=0)
     bias_weight: float = 0.0

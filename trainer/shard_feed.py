@@ -95,10 +95,10 @@ class CommittedShard:
 class ShardFeed:
     """A reader's end of one chain of shards; remembers the manifest reached, so that following it costs what is new."""
 
-    def __init__(self, chain: ShardChain, ordinal: int) -> None:
+    def __init__(self, chain: ShardChain, ordinal: int, watermark: int) -> None:
         self._chain = chain
         self._ordinal = ordinal
-        self._reached = self._last_whole_before(ordinal)
+        self._reached = self._last_passed(ordinal, watermark)
 
     def read(self) -> Iterator[CommittedShard]:
         """Yield the shards committed since the last call, in order; those without samples move the watermark alone."""
@@ -108,13 +108,17 @@ class ShardFeed:
             self._ordinal += len(found)
             self._reached = entry.number
 
-    def _last_whole_before(self, ordinal: int) -> int:
-        """Return the highest manifest whose samples all lie before `ordinal` (0: none), by bisection."""
+    def _last_passed(self, ordinal: int, watermark: int) -> int:
+        """Return the highest manifest that goes beyond neither `ordinal` nor `watermark` (0: none), by bisection.
+
+        A shard without samples still tells a watermark, which the reader has to see.
+        """
         low, high = 0, self._chain.head_number() + 1
         while high - low > 1:
             middle = (low + high) // 2
-            whole = self._chain.read(middle).body.next_ordinal <= ordinal
-            low, high = (middle, high) if whole else (low, middle)
+            body = self._chain.read(middle).body
+            passed = body.next_ordinal <= ordinal and body.watermark <= watermark
+            low, high = (middle, high) if passed else (low, middle)
         return low
 
 
@@ -129,9 +133,12 @@ def check_same_log(entry: Entry[Shard], base: Base) -> None:
         )
 
 
-def open_feed(layout: Layout, base: Base, partition: int, ordinal: int) -> ShardFeed:
-    """Return the feed of one partition of the base's topic. Raises `LogChanged`."""
+def open_feed(layout: Layout, base: Base, partition: int, ordinal: int, watermark: int) -> ShardFeed:
+    """Return the feed of one partition of the base's topic, of what lies beyond `ordinal` or `watermark` (ms).
+
+    Raises `LogChanged`.
+    """
     chain = shards.chain(layout, base.topic, partition)
     if chain.head_number():
         check_same_log(chain.read(1), base)
-    return ShardFeed(chain, ordinal)
+    return ShardFeed(chain, ordinal, watermark)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,7 +29,7 @@ class Topic:
 
 @dataclass(frozen=True)
 class Day:
-    """A day's ordinals: samples [first[p], next[p]) of each partition p. `end`: the first ms after it."""
+    """A day's ordinals: samples [first[p], next[p]) of each partition p, maybe none. `end`: the first ms after it."""
 
     name: str
     first: tuple[int, ...]
@@ -67,7 +67,7 @@ def open_topic(layout: Layout, name: str) -> Topic:
 
 
 def find_day(topic: Topic, name: str, zone: str) -> Day:
-    """Return the ordinals of a day. Raises `MissingInput` when it is not complete, or empty."""
+    """Return the ordinals of a day. Raises `MissingInput` when it is not complete."""
     start, end = days.bounds(name, zone)
     for partition, chain in enumerate(topic.chains):
         head = chain.head()
@@ -81,9 +81,16 @@ def find_day(topic: Topic, name: str, zone: str) -> Day:
             )
     first = tuple(days.first_ordinal_at(chain, start) for chain in topic.chains)
     after = tuple(days.first_ordinal_at(chain, end) for chain in topic.chains)
-    if first == after:
-        raise MissingInput(f"day {name} ({zone}) of topic {topic.name!r} holds no samples", hint=WHAT_TO_DO)
     return Day(name, first, after, end)
+
+
+def with_samples(topic: Topic, among: Sequence[Day]) -> list[Day]:
+    """Return the days on which samples were emitted. Raises `MissingInput` when there is none."""
+    found = [day for day in among if day.first != day.next]
+    if not found:
+        names = ", ".join(day.name for day in among)
+        raise MissingInput(f"day {names} of topic {topic.name!r} holds no samples", hint=WHAT_TO_DO)
+    return found
 
 
 def read_day(topic: Topic, day: Day, progress: Callable[[int, int], None]) -> DaySamples:

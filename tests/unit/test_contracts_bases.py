@@ -106,3 +106,39 @@ def test_a_column_of_another_type_or_shape_is_refused() -> None:
 
 def test_the_processor_has_a_family() -> None:
     assert cpu_family() == cpu_family() != ""
+
+
+def test_of_two_attempts_at_one_base_at_once_one_wins_whole(store: BaseStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_file = durable.write_file
+    interrupted: list[Path] = []
+
+    def write_after_another_attempt(path: Path, data: bytes) -> None:
+        if not interrupted:
+            interrupted.append(path)
+            written(store)
+        write_file(path, data)
+
+    monkeypatch.setattr(durable, "write_file", write_after_another_attempt)
+    written(store).verify()
+    assert interrupted
+    assert sorted(path.name for path in store.layout.bases().iterdir()) == [specimens.BASE.base_id]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"partitions": 0, "cut": ()},
+        {"cut": (1,) * (specimens.BASE.partitions + 1)},
+        {"towers": msgspec.structs.replace(specimens.BASE.towers, temperature=0.0)},
+        {"online": msgspec.structs.replace(specimens.BASE.online, half_life_ms=0)},
+        {"online": msgspec.structs.replace(specimens.BASE.online, floor=0.0)},
+        {"online": msgspec.structs.replace(specimens.BASE.online, beta=-1.0)},
+    ],
+    ids=repr,
+)
+def test_a_base_with_a_number_out_of_range_is_refused_before_anything_is_written(
+    store: BaseStore, wrong: dict[str, object]
+) -> None:
+    with pytest.raises(Corrupt):
+        store.write(msgspec.structs.replace(specimens.BASE, **wrong), specimens.BASE_FILES)
+    assert store.ids() == []
