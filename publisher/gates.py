@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from contracts import deltas
+from contracts.bases import OpenBase
 from contracts.chain import Entry
 from contracts.deltas import Changes, Delta
 from contracts.errors import FreshetError, PublishRefused
@@ -22,6 +23,12 @@ def check(candidate: Candidate) -> tuple[Gate, ...]:
         _gate("contract", _foreign(candidate), "width, partitions and trend reference are the base's"),
         _gate("finite", _unusable(candidate), "all rows and counts are finite numbers"),
     )
+
+
+def of_base(base: OpenBase) -> Gate:
+    """Return the verdict over the numbers of a base, which is asked before its items are staged."""
+    fault = _base_fault(base)
+    return _gate("base", iter([fault] if fault else []), "all its rows, vectors, biases and counts are finite numbers")
 
 
 def require(gates: tuple[Gate, ...], base_id: str) -> None:
@@ -95,8 +102,21 @@ def _unusable(candidate: Candidate) -> Iterator[str]:
                 yield f"{_name(advance, entry)}: {fault}"
 
 
+def _base_fault(base: OpenBase) -> str:
+    """Name the first thing that makes a base unusable, empty if all is well."""
+    try:
+        items = base.items
+        for name, numbers in (("vectors", items.vectors), ("biases", items.biases)):
+            unusable = np.flatnonzero(~np.isfinite(numbers.reshape(len(items.ids), -1)).all(axis=1))
+            if len(unusable):
+                return f"{len(unusable)} {name} are not finite, the first is that of item {items.ids[unusable[0]]!r}"
+        return _not_finite(Changes(base.common, 0, base.rows, trend=base.trend))
+    except FreshetError as error:
+        return str(error)
+
+
 def _not_finite(changes: Changes) -> str:
-    """Name the first thing in a delta that is no finite number (or no possible count), empty if all is well."""
+    """Name the first thing in a delta or base that is no finite number (or no possible count), empty if all is well."""
     if not np.all(np.isfinite(changes.common)):
         return "the common row is not finite"
     users = [user for user, row in changes.rows.items() if not np.all(np.isfinite(row.own))]

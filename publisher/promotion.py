@@ -35,7 +35,8 @@ class Order:
 def publish_once(layout: Layout, settings: PublisherSettings, order: Order) -> Entry[Served] | None:
     """Show readers everything that is new. Returns the new manifest, None when there is nothing new (law 7).
 
-    1. stage the base's items in a Milvus collection of their own, unless an earlier version verified them there.
+    1. stage the base's items in a Milvus collection of their own, unless an earlier version verified them there. All
+       numbers of the base are checked before.
     2. read them back and compare bit for bit.
     3. gates over every delta that would be shown for the first time.
     4. create the next served manifest exclusively: readers see the new version, whole, or the old one.
@@ -62,6 +63,7 @@ def _promote(layout: Layout, settings: PublisherSettings, found: Candidate, orde
     verified_before = found.former is not None and name in found.former.collections
     if not verified_before or item_index.lost(uri, name):
         found.base.verify()
+        gates.require((gates.of_base(found.base),), found.base.manifest.base_id)
         vectors = item_index.vectors_of(found.base)
         with ItemIndex(uri, settings) as index:
             # Step 1: stage

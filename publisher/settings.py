@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import ClassVar, Literal
 
 from pydantic import Field
@@ -17,6 +16,7 @@ class PublisherSettings(StageSettings):
     """Where item vectors go, how they are indexed, and how often `publish run` publishes."""
 
     stage: ClassVar[str] = "publisher"
+    shared_variables: ClassVar[dict[str, str]] = {"milvus_uri": "MILVUS_URI"}
 
     milvus_uri: str = ""
     index: IndexKind = "HNSW"
@@ -28,5 +28,5 @@ class PublisherSettings(StageSettings):
     interval_seconds: float = Field(default=1800.0, gt=0)
 
     def store_uri(self, layout: Layout) -> str:
-        """Return the vector store: the setting, else `$MILVUS_URI`, else the Milvus Lite file of the run folder."""
-        return self.milvus_uri or os.environ.get("MILVUS_URI") or str(layout.item_store())
+        """Return the vector store: the setting, else the Milvus Lite file of the run folder."""
+        return self.milvus_uri or str(layout.item_store())

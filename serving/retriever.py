@@ -40,7 +40,9 @@ class Retriever:
     def refresh(self) -> bool:
         """Take over the newest served version, in one assignment; False when it is the one that answers already.
 
-        When the new version cannot be opened the error is raised, and the old one goes on answering.
+        When the new version cannot be opened the error is raised, and the old one goes on answering. After a cut-over
+        the former base's search stays open, a connection to the vector store at most: who holds the former view may
+        still ask it.
         """
         with self._refreshing:
             former = self._view
@@ -64,5 +66,5 @@ class Retriever:
         return self._view.frozen()
 
     def close(self) -> None:
-        """Let go of the vector store."""
+        """Let go of the vector store, as the version that answers now holds it."""
         self._view.parts.search.close()

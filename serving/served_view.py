@@ -51,7 +51,10 @@ class BaseParts:
 
 @dataclass(frozen=True)
 class ServedView:
-    """score = user . item + bias_weight * bias + trend prior; items without a vector have the prior alone.
+    """score = user . item + bias_weight * bias + trend prior, as if a trending item without a vector had the mean one.
+
+    Such an item fits each user as well as the trending items that have one do on average, weighted by exp(prior): the
+    prior alone would not be on the scale of the others' scores (docs/decisions/0007).
 
     Never changes, so any number of threads may ask it; every answer is of this version, whole.
     """
@@ -96,7 +99,8 @@ class ServedView:
     def frozen(self) -> ServedView:
         """Return the frozen control: the base alone, its rings as served, without trend, biases as it was trained.
 
-        It searches exactly, for the collection holds biases as they are weighted online.
+        It has no items but the base's. It searches exactly, for the collection holds biases as they are weighted
+        online.
         """
         base = self.parts.base
         catalogue = Catalogue.of(base, bias_weight=1.0)
@@ -109,9 +113,9 @@ class ServedView:
         catalogue, table = self.parts.catalogue, self.trend
         rows = np.setdiff1d(np.union1d(found, table.rows), catalogue.rows(user.ring), assume_unique=True)
         unseen = [n for n, item in enumerate(table.strangers) if item not in user.ring]
-        priors = np.concatenate([table.priors_of(rows), table.stranger_priors[unseen]])
-        scores = priors.copy()
-        scores[: len(rows)] += catalogue.scores(query, rows)
+        known = table.priors_of(rows)
+        priors = np.concatenate([known, table.stranger_priors[unseen]])
+        scores = np.concatenate([known + catalogue.scores(query, rows), table.stranger_scores(query)[unseen]])
         order = np.argsort(-scores, kind="stable")[:k].tolist()
         named = [catalogue.ids[rows[n]] if n < len(rows) else table.strangers[unseen[n - len(rows)]] for n in order]
         return tuple(ScoredItem(i, float(scores[n]), float(priors[n])) for i, n in zip(named, order, strict=True))

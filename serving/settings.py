@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import ClassVar, Literal
 
 from pydantic import Field
@@ -15,6 +14,7 @@ class ServingSettings(StageSettings):
     """Where item vectors are searched, and how hard."""
 
     stage: ClassVar[str] = "serving"
+    shared_variables: ClassVar[dict[str, str]] = {"milvus_uri": "MILVUS_URI"}
 
     search: Literal["milvus", "exact"] = "milvus"
     milvus_uri: str = ""
@@ -25,5 +25,5 @@ class ServingSettings(StageSettings):
     tower_threads: int = Field(default=1, ge=1)
 
     def store_uri(self, layout: Layout) -> str:
-        """Return the vector store: the setting, else `$MILVUS_URI`, else the Milvus Lite file of the run folder."""
-        return self.milvus_uri or os.environ.get("MILVUS_URI") or str(layout.item_store())
+        """Return the vector store: the setting, else the Milvus Lite file of the run folder."""
+        return self.milvus_uri or str(layout.item_store())

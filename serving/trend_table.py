@@ -8,29 +8,35 @@ from dataclasses import dataclass
 import numpy as np
 
 from contracts import trend
-from contracts.arrays import Doubles, Integers
+from contracts.arrays import Doubles, Floats, Integers
 from contracts.bases import Base
 from serving.catalogue import Catalogue
+
+NEGLIGIBLE = 1e-3  # of the floor: what so few clicks add to a score is below beta * 1e-3
 
 
 @dataclass(frozen=True)
 class TrendTable:
     """`rows` (int64, sorted) are the table's items that have a vector, `priors` (float64) their term of the score.
 
-    `strangers` have no vector: `stranger_priors` is their whole score. Every other item has the prior `floor`.
+    `strangers` have no vector, and `stranger_priors` for that term. What stands in for their vector is `mean_vector`,
+    float32 [width + 1]: the mean of the known items' vectors, weighted by exp(prior). Every other item has the prior
+    `floor`: also one whose clicks have decayed to less than `NEGLIGIBLE` of the floor, so that the table holds what is
+    clicked now, however long the base is served. Such an item without a vector is no candidate any more.
     """
 
     rows: Integers
     priors: Doubles
     strangers: tuple[str, ...]
     stranger_priors: Doubles
+    mean_vector: Floats
     floor: float
 
     @classmethod
     def empty(cls) -> TrendTable:
         """Return a table that adds nothing to any score: trend switched off."""
         none = np.zeros(0, dtype=np.float64)
-        return cls(np.zeros(0, dtype=np.int64), none, (), none, 0.0)
+        return cls(np.zeros(0, dtype=np.int64), none, (), none, np.zeros(0, dtype=np.float32), 0.0)
 
     @classmethod
     def of(cls, counts: Mapping[str, float], base: Base, now: int, catalogue: Catalogue) -> TrendTable:
@@ -40,13 +46,26 @@ class TrendTable:
             return cls.empty()
         items = sorted(counts)
         clicks = trend.decayed(np.array([counts[i] for i in items]), now, base.trend_t0, online.half_life_ms)
+        lasting = np.flatnonzero(clicks >= NEGLIGIBLE * online.floor)
+        items, clicks = [items[n] for n in lasting], clicks[lasting]
         priors = trend.prior(clicks, online.beta, online.floor)
         rows = np.array([catalogue.row_of.get(item, -1) for item in items], dtype=np.int64)
         order = np.argsort(rows, kind="stable")
         order = order[rows[order] >= 0]
         strange = np.flatnonzero(rows < 0)
         floor = float(trend.prior(np.zeros(1), online.beta, online.floor)[0])
-        return cls(rows[order], priors[order], tuple(items[n] for n in strange), priors[strange], floor)
+        mean = _mean_vector(catalogue.vectors[rows[order]], priors[order])
+        return cls(rows[order], priors[order], tuple(items[n] for n in strange), priors[strange], mean, floor)
+
+    def stranger_scores(self, query: Floats) -> Doubles:
+        """Return the scores of all strangers for one query, float64: their priors, and the fit of the mean vector.
+
+        That fit is the mean of the known items' scores without trend, weighted by exp(prior), for scores are linear in
+        the vector. It is 0 where the table has no known item.
+        """
+        if not len(self.strangers):
+            return self.stranger_priors
+        return self.stranger_priors + float(self.mean_vector @ query)
 
     def priors_of(self, rows: Integers) -> Doubles:
         """Return the prior of each item in `rows`, float64."""
@@ -56,3 +75,11 @@ class TrendTable:
             known = self.rows[at] == rows
             found[known] = self.priors[at[known]]
         return found
+
+
+def _mean_vector(vectors: Floats, priors: Doubles) -> Floats:
+    """Return the mean of `vectors`, float32 [n, width + 1], weighted by the softmax of `priors`; zeros for none."""
+    if not len(priors):
+        return np.zeros(vectors.shape[1], dtype=np.float32)
+    weights = np.exp(priors - priors.max())
+    return np.asarray(weights @ vectors / weights.sum(), dtype=np.float32)

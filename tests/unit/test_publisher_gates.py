@@ -153,7 +153,7 @@ def test_a_base_with_a_number_that_is_none_is_never_shown(
     before = served.head(layout)
     with pytest.raises(PublishRefused) as raised:
         publish_once(layout, PublisherSettings(), Order("someone", "a test", other.manifest.base_id))
-    assert f"finite: the base: {words}" in str(raised.value)
+    assert f"base other was not published: base: {words}" in str(raised.value)
     assert served.head(layout) == before
 
 

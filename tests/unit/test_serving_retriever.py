@@ -98,9 +98,7 @@ def test_a_clicked_item_without_a_vector_does_not_come_back_either(layout: Layou
     assert retriever.retrieve("u2", 2).items[0].item_id == "fresh1"
 
 
-def test_an_item_that_the_base_does_not_know_is_scored_at_the_mean_fit_of_the_trending_ones(
-    layout: Layout, base: OpenBase
-) -> None:
+def test_an_item_unknown_to_the_base_is_scored_at_the_mean_fit_of_trending_ones(layout: Layout, base: OpenBase) -> None:
     append_delta(layout, base, 0, Changes(base.common, 1, trend={"fresh": 1e6}))
     serve(layout, base)
     view = Retriever(layout, EXACT).view
@@ -117,14 +115,15 @@ def test_an_item_that_the_base_does_not_know_is_scored_at_the_mean_fit_of_the_tr
 def test_a_common_row_that_fits_everybody_better_does_not_push_out_an_item_without_a_vector(
     layout: Layout, base: OpenBase
 ) -> None:
-    trending = dict.fromkeys([*base.items.ids[3:], "fresh"], 10.0)
-    mean = base.items.vectors.mean(axis=0)
-    for common in (base.common, mean * np.float32(1e3)):
-        append_delta(layout, base, 0, Changes(common, 1, trend=trending))
-        append_delta(layout, base, 1, Changes(common, 1))
-        serve(layout, base)
-        items = Retriever(layout, EXACT).retrieve("nobody", 30).items
-        assert "fresh" in [item.item_id for item in items]
+    liked = base.items.vectors[7]
+    # What is clicked now lies together, and the common row goes there.
+    near = np.argsort(-base.items.vectors @ liked)[:10]
+    clicks = {**{base.items.ids[row]: 1e5 for row in near}, "fresh": 2e5}
+    append_delta(layout, base, 0, Changes(liked * np.float32(1e3), 1, trend=clicks))
+    append_delta(layout, base, 1, Changes(liked * np.float32(1e3), 1))
+    serve(layout, base)
+    items = Retriever(layout, EXACT).retrieve("nobody", 8).items
+    assert "fresh" in [item.item_id for item in items]
 
 
 def test_more_items_than_there_are_gives_all_but_the_clicked(layout: Layout, base: OpenBase) -> None:
