@@ -28,7 +28,7 @@ from streams.pipeline import Topic
 BATCH = 512
 WINDOW_MS = 1_800_000
 FROZEN, FRESH = "frozen base", "fresh: rows + trend table"
-TREND, TREND_FROZEN_ROWS = "trend table alone, for everybody the same", "trend table + frozen rows"
+TREND, TREND_FROZEN_ROWS = "trend table alone", "trend table + frozen rows"
 
 
 class Window(msgspec.Struct, frozen=True):

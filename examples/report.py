@@ -105,7 +105,7 @@ def _plot(results: Results) -> Figure:
     figure = Figure(figsize=(10, 4.6), layout="constrained")
     axes = figure.subplots()
     k = results.windows[0].k if results.windows else 0
-    figure.suptitle(f"{results.title}: recall@{k} per half hour, scored before it is learned", fontsize=12)
+    figure.suptitle(f"{results.title} (recall@{k} per half hour, scored before it is learned)", fontsize=12)
     clicks, at = [window.clicks for window in results.windows], range(len(results.windows))
     behind = axes.twinx()
     behind.bar(at, clicks, color=FAINT, width=0.9)
