@@ -12,7 +12,7 @@ from contracts import shards
 from contracts.errors import MissingServer
 from contracts.layout import Layout
 from examples.children import Child, Say
-from infra.kafka.choose import docker_answers, java_and_maven_there, start_broker
+from infra.kafka.choose import docker_answers, java_and_maven_there, start_keeping
 from streams.join import Windows
 from streams.log import LogRecord
 from streams.pipeline import Rotation, Topic
@@ -135,7 +135,7 @@ def opened(choice: Choice, layout: Layout, source: Source, say: Say) -> Iterator
             return
         bootstrap = os.environ.get("KAFKA_BOOTSTRAP", "")
         if choice.kind != "kafka":
-            broker = start_broker(lambda sentence: None, layout.root / "kafka")
+            broker = start_keeping("local" if choice.kind == "local" else "container", layout.root / "kafka", say)
             stack.callback(broker.close)
             bootstrap = broker.bootstrap
         through = ThroughKafka(bootstrap, layout, source, say)

@@ -76,13 +76,17 @@ class LocalBroker(LocalServer):
         self._properties.write_text(as_properties(broker_settings(self._listeners, str(data))), encoding="utf-8")
         logging = f"-Dlog4j2.configurationFile={_LOG4J}"
         tool = ["java", logging, "-cp", classpath, "kafka.tools.StorageTool", "format", "--ignore-formatted"]
-        command = [*tool, "-t", new_cluster_id(), "-c", str(self._properties)]
+        command = [*tool, "-t", cluster_id(str(data)), "-c", str(self._properties)]
         answer = subprocess.run(command, capture_output=True, text=True, check=False)
         if answer.returncode != 0:
-            said = (answer.stdout + answer.stderr).strip().replace("\n", " | ")
-            raise ServerFailed(f"Kafka could not format {data}: {said}", hint="Give the broker another folder.")
+            said = answer.stdout + answer.stderr
+            reason = next((line for line in said.splitlines() if "Exception" in line), said[-300:])
+            raise ServerFailed(f"Kafka could not format {data}: {reason}", hint="Give the broker another folder.")
 
 
-def new_cluster_id() -> str:
-    """Return a random cluster id as Kafka writes them: 16 bytes, URL-safe base64, unpadded."""
-    return base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode("ascii")
+def cluster_id(data: str) -> str:
+    """Return the id of the cluster whose data lie in `data`, as Kafka writes ids: 16 bytes, URL-safe base64, unpadded.
+
+    The same data must be formatted with the same id each time.
+    """
+    return base64.urlsafe_b64encode(uuid.uuid5(uuid.NAMESPACE_URL, data).bytes).rstrip(b"=").decode("ascii")

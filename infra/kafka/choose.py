@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import docker
 from docker.errors import DockerException
@@ -41,18 +41,15 @@ def java_and_maven_there() -> bool:
     return java_runs_kafka() and (maven_there() or jars_there())
 
 
-def start_broker(log: Callable[[str], None], keep: Path | None = None) -> Broker:
+def start_broker(log: Callable[[str], None]) -> Broker:
     """Start the first broker that works, and say in a sentence which it is and why; the caller closes it.
-
-    With `keep` (a folder) the topics outlive the broker: a local process keeps them there, a container in a volume
-    named for it.
 
     A container if a Docker engine answers, else a local process if Java and Maven are there. Raises MissingServer, with
     what to install, when there is neither. Call it from a thread that lives as long as the broker is needed.
     """
     if docker_answers():
         try:
-            broker = _started(ContainerBroker(log, volume_name(keep) if keep else ""))
+            broker = _started(ContainerBroker(log))
         except FreshetError as error:
             log(f"A Docker engine answers, and yet no Kafka container runs: {error} {error.hint}")
         else:
@@ -63,14 +60,20 @@ def start_broker(log: Callable[[str], None], keep: Path | None = None) -> Broker
         reason = "no Docker engine answers"
     if not java_and_maven_there():
         raise _nothing_there(reason)
-    local = _started(LocalBroker(keep))
+    local = _started(LocalBroker())
     log(f"Kafka runs as a local Java process, because {reason}, and Java and Maven are there.")
     return local
 
 
-def volume_name(keep: Path) -> str:
-    """Return the name of the volume that stands for a folder."""
-    return f"freshet-{hashlib.sha256(str(keep.resolve()).encode()).hexdigest()[:16]}"
+def start_keeping(kind: Literal["container", "local"], folder: Path, log: Callable[[str], None]) -> Broker:
+    """Start a broker of this kind whose topics outlive it; the caller closes it, and starts it again with `folder`.
+
+    A local process keeps them in `folder`, a container in a volume named for it. Raises what names the failure: another
+    kind would not have the topics.
+    """
+    if kind == "local":
+        return _started(LocalBroker(folder))
+    return _started(ContainerBroker(log, f"freshet-{hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]}"))
 
 
 def install_servers(log: Callable[[str], None]) -> None:

@@ -13,7 +13,7 @@ from docker.models.containers import Container
 from testcontainers.core.config import testcontainers_config
 from testcontainers.core.container import DockerContainer
 
-from infra.kafka.broker import START_PATIENCE_S, STOP_PATIENCE_S, new_cluster_id
+from infra.kafka.broker import START_PATIENCE_S, STOP_PATIENCE_S, cluster_id
 from infra.kafka.image import ready_image
 from infra.kafka.readiness import broker_answers
 from infra.kafka.settings import Listeners, as_environment, broker_settings
@@ -86,6 +86,8 @@ class ContainerBroker(Server):
     def close(self) -> None:
         """Remove the container, and its data unless they are in a volume."""
         if self._container is not None:
+            if self._volume:
+                self.stop()  # in order, or the next start has to recover what is in the volume
             self._container.stop()
             self._container = None
 
@@ -95,7 +97,9 @@ class ContainerBroker(Server):
         listeners = Listeners(_EVERY_ADDRESS, _CLIENT_PORT, _CONTROLLER_PORT, _INTERNAL_PORT, self._port)
         settings = as_environment(broker_settings(listeners, _DATA_FOLDER))
         container = DockerContainer(image)
-        container.with_envs(CLUSTER_ID=new_cluster_id(), KAFKA_HEAP_OPTS="-Xmx512m", **settings)
+        container.with_envs(
+            CLUSTER_ID=cluster_id(self._volume or str(self._port)), KAFKA_HEAP_OPTS="-Xmx512m", **settings
+        )
         # Its own method publishes a port to the whole network; the pair keeps it on this machine.
         cast("dict[str, Any]", container.ports)[str(_CLIENT_PORT)] = ("127.0.0.1", self._port)
         container.with_kwargs(labels={_OWNER_LABEL: _owner(os.getpid())})

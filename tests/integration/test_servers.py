@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -12,10 +14,12 @@ from kafka.admin import ConfigResource, ConfigResourceType
 from kafka.errors import KafkaTimeoutError
 from pymilvus import DataType, MilvusClient
 
-from infra.kafka.choose import Broker, start_broker
+from infra.kafka.choose import Broker, start_broker, start_keeping
+from infra.kafka.container import ContainerBroker
 from infra.kafka.readiness import broker_answers
 from infra.kafka.settings import MAX_RECORD_BYTES
 from infra.milvus.server import MilvusServer
+from streams.produce import ensure_topic
 from tests.support.servers import make_topic, unique_name
 
 CODECS = [None, "gzip", "snappy", "lz4", "zstd"]
@@ -156,3 +160,15 @@ def test_two_milvus_servers_run_beside_each_other_and_share_nothing(milvus_serve
         assert name in first.list_collections()
         second.close()
     first.close()
+
+
+def test_a_broker_that_keeps_its_topics_has_them_when_it_is_made_anew(kafka: Broker, tmp_path: Path) -> None:
+    kind: Literal["container", "local"] = "container" if isinstance(kafka, ContainerBroker) else "local"
+    ids = []
+    for _ in range(3):
+        broker = start_keeping(kind, tmp_path / "kept", lambda sentence: None)
+        try:
+            ids.append(ensure_topic(broker.bootstrap, "kept", 2).topic_id)
+        finally:
+            broker.close()
+    assert len(set(ids)) == 1
