@@ -72,7 +72,7 @@ def windows(day: str, zone: str, width_ms: int) -> list[int]:
     """Return the ends (ms) of the windows of a day: multiples of `width_ms`, the last at the day's end or after."""
     start, end = bounds(day, zone)
     first = (start // width_ms + 1) * width_ms
-    return list(range(first, end + width_ms, width_ms)) if end % width_ms else list(range(first, end + 1, width_ms))
+    return list(range(first, end + width_ms, width_ms))
 
 
 def grouped(records: Iterable[LogRecord], ends: list[int]) -> Iterator[tuple[int | None, Iterator[LogRecord]]]:

@@ -58,7 +58,7 @@ def inspect(argv: Sequence[str]) -> int:
     arguments = parser.parse_args(argv)
     topic = arguments.topic or StreamsSettings.load().topic
     layout = command_line.layout(arguments)
-    facts = [_facts(layout, topic, partition, arguments.verify) for partition in _partitions(layout, topic)]
+    facts = [partition_facts(layout, topic, partition, arguments.verify) for partition in _partitions(layout, topic)]
     if arguments.json:
         print("\n".join(msgspec.json.encode(fact).decode() for fact in facts))
     else:
@@ -82,7 +82,7 @@ def _partitions(layout: Layout, topic: str) -> list[int]:
 
 
 class PartitionFacts(msgspec.Struct):
-    """What `inspect` tells of one partition; the JSON form has these keys."""
+    """What `inspect` and `replay` tell of one partition; the JSON form has these keys."""
 
     partition: int
     shards: int = 0
@@ -95,7 +95,8 @@ class PartitionFacts(msgspec.Struct):
     verified: bool = False
 
 
-def _facts(layout: Layout, topic: str, partition: int, verify: bool) -> PartitionFacts:
+def partition_facts(layout: Layout, topic: str, partition: int, verify: bool = False) -> PartitionFacts:
+    """Add up the manifests of one partition, and digest its samples; `verify` proves the chain first."""
     chain = shards.chain(layout, topic, partition)
     if verify:
         shards.verify(chain)

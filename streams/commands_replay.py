@@ -14,7 +14,7 @@ from rich.table import Table
 from contracts import command_line, shards
 from contracts.days import bounds
 from contracts.layout import Layout
-from streams.commands import print_counts
+from streams.commands import partition_facts, print_counts
 from streams.replay import Replay, Rules, log_topic
 from streams.settings import StreamsSettings
 from streams.sources.open import open_source
@@ -100,16 +100,12 @@ def _print_result(console: Console, layout: Layout, job: Job, events: Counter[st
         table.add_column(column, justify="left" if column.startswith("digest") else "right")
     digests: dict[int, str] = {}
     for partition in range(job.partitions):
-        chain = shards.chain(layout, job.topic, partition)
-        before = read.total()
-        count = samples = 0
-        for entry in chain.entries():
-            count, samples = entry.number, entry.body.next_ordinal
-            read.update(entry.body.read)
-            emitted.update(entry.body.emitted)
-        digests[partition] = shards.samples_digest(chain)
-        numbers = (f"{number:,}" for number in (partition, count, read.total() - before, samples))
-        table.add_row(*numbers, digests[partition][:16])
+        facts = partition_facts(layout, job.topic, partition)
+        read.update(facts.read)
+        emitted.update(facts.emitted)
+        digests[partition] = facts.digest
+        numbers = (partition, facts.shards, sum(facts.read.values()), facts.samples)
+        table.add_row(*(f"{number:,}" for number in numbers), facts.digest[:16])
     console.print(table)
     print_counts("the log held", {f"{kind}s": number for kind, number in events.items()})
     print_counts("records read", read)

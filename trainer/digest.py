@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 
 import msgspec
 
@@ -19,16 +20,16 @@ def overlay(layout: Layout, base: OpenBase, partition: int) -> tuple[Changes | N
     Raises `WrongParent`, `Corrupt`, `ChainBroken`.
     """
     chain = deltas.chain(layout, base.manifest.base_id, partition)
-    found: Changes | None = None
     before: Entry[Delta] | None = None
-    for entry in chain.entries():
-        deltas.check_follows(entry, base.digest, before, base.manifest.cut[partition])
-        newer = deltas.read(chain, entry)
-        if found is None:
-            found = Changes(newer.common, newer.common_samples)
-        found.apply(newer)
-        before = entry
-    return found, before
+
+    def in_order() -> Iterator[Changes]:
+        nonlocal before
+        for entry in chain.entries():
+            deltas.check_follows(entry, base.digest, before, base.manifest.cut[partition])
+            before = entry
+            yield deltas.read(chain, entry)
+
+    return deltas.compacted(in_order()), before
 
 
 def online_digest(layout: Layout, base: OpenBase, partition: int) -> str:
