@@ -13,7 +13,7 @@ between 3 and 4 an old hint, which the owner ignores. `docs/guarantees.md` has t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic
@@ -21,7 +21,7 @@ from typing import Generic
 from contracts.chain import Body, Chain, Entry
 from contracts.crash import reach
 from contracts.errors import ChainTaken, Corrupt, StateHeld, UnknownSchema
-from contracts.state_db import StateDB
+from contracts.state_db import Changes, StateDB
 
 _AT = b"!at"
 _PENDING = b"!pending"
@@ -44,7 +44,7 @@ class Committer(Generic[Body]):
         self,
         body: Body,
         files: dict[str, bytes],
-        changes: Mapping[bytes, bytes | None],
+        changes: Changes,
         tell: Callable[[], None] = lambda: None,
     ) -> Entry[Body]:
         """Run steps 1 to 4; when it returns, the manifest exists, and state and chain agree.
@@ -57,7 +57,7 @@ class Committer(Generic[Body]):
         entry = self.chain.prepare(self.head, body, files)
         reach(f"{self.name}.commit.1")
         # Step 2: the state batch with the pending manifest
-        self.state.write({**changes, _AT: entry.digest.encode(), _PENDING: entry.data})
+        self.state.write(changes, {_AT: entry.digest.encode(), _PENDING: entry.data})
         reach(f"{self.name}.commit.2")
         # Step 3: the commit
         self.chain.create(entry)
@@ -73,7 +73,8 @@ def recover(name: str, chain: Chain[Body], state_directory: Path) -> tuple[Commi
     """Open the state DB of a partition just assigned, and make it agree with the head of the chain.
 
     Returns the committer, and whether the state is warm: True: it is the state at the head. False: the DB is empty and
-    the caller must rebuild it. Never guesses: a DB that neither is at the head nor one step ahead of it is dropped.
+    the caller must rebuild it. Never guesses: a DB that neither is at the head nor one step ahead of it is dropped; so
+    is one without a position: half a rebuild.
     """
     state = _open_free(state_directory)
     head = chain.head()
@@ -87,11 +88,20 @@ def recover(name: str, chain: Chain[Body], state_directory: Path) -> tuple[Commi
             return Committer(name, chain, state, entry), True
         except ChainTaken:
             head = chain.head()
-    if at or pending:
+    if not state.empty():
         state.close()
         StateDB.drop(state.directory)
         state = StateDB(state.directory)
     return Committer(name, chain, state, head), False
+
+
+def position(chain: Chain[Body], state: StateDB) -> tuple[str, Entry[Body] | None]:
+    """Return the digest of the manifest that a state DB is at, empty where there is none, and its pending manifest.
+
+    The pending one is the newest that it tried to commit; None where it is damaged or of another schema.
+    """
+    pending = state.get(_PENDING)
+    return (state.get(_AT) or b"").decode("latin-1"), _readable(chain, pending) if pending else None
 
 
 def _readable(chain: Chain[Body], pending: bytes) -> Entry[Body] | None:

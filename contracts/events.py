@@ -6,6 +6,7 @@ CRC-32C of Kafka's record batch, which every consumer of ours checks.
 
 from __future__ import annotations
 
+import functools
 import re
 import struct
 from itertools import accumulate
@@ -37,34 +38,37 @@ REASONS = (
 )
 
 Id = Annotated[str, Meta(min_length=1, max_length=256)]
-FeatureName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.\-]{1,64}\Z")]
 FeatureText = Annotated[str, Meta(max_length=256)]
 Milliseconds = Annotated[int, Meta(ge=-(1 << 62), le=1 << 62)]
 Stage = Literal["pre_rank", "rank"]
 
 
-class Context(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Features of a request: discrete ones as text, continuous ones as numbers of float32 precision."""
+# gc=False: no event can be part of a reference cycle, and millions of them would be walked by the collector in vain.
+class Context(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """Features of a request: discrete ones as text, continuous ones as numbers of float32 precision.
 
-    discrete: Annotated[dict[FeatureName, FeatureText], Meta(max_length=64)] = {}
-    continuous: Annotated[dict[FeatureName, float], Meta(max_length=64)] = {}
+    Names are 1 to 64 letters, digits, `_`, `.` or `-`.
+    """
+
+    discrete: Annotated[dict[str, FeatureText], Meta(max_length=64)] = {}
+    continuous: Annotated[dict[str, float], Meta(max_length=64)] = {}
 
 
-class Shown(msgspec.Struct, frozen=True):
+class Shown(msgspec.Struct, frozen=True, gc=False):
     """An item that the user saw at `position` (from 0)."""
 
     item_id: Id
     position: Annotated[int, Meta(ge=0, le=100_000)]
 
 
-class Rejected(msgspec.Struct, frozen=True):
+class Rejected(msgspec.Struct, frozen=True, gc=False):
     """A candidate that ranking threw away at `stage` and the user never saw."""
 
     item_id: Id
     stage: Stage
 
 
-class Request(msgspec.Struct, frozen=True, tag_field="kind", tag="request", omit_defaults=True):
+class Request(msgspec.Struct, frozen=True, tag_field="kind", tag="request", omit_defaults=True, gc=False):
     """An answered request: what was shown, what ranking rejected, and which served version answered (0: unknown)."""
 
     request_id: Id
@@ -79,7 +83,7 @@ class Request(msgspec.Struct, frozen=True, tag_field="kind", tag="request", omit
     schema: int = SCHEMA
 
 
-class Click(msgspec.Struct, frozen=True, tag_field="kind", tag="click", omit_defaults=True):
+class Click(msgspec.Struct, frozen=True, tag_field="kind", tag="click", omit_defaults=True, gc=False):
     """A click. `request_id` empty: no request is known, and `context` is the click's own.
 
     `event_id` empty: the record's source position stands for it.
@@ -95,14 +99,14 @@ class Click(msgspec.Struct, frozen=True, tag_field="kind", tag="click", omit_def
     schema: int = SCHEMA
 
 
-class Tick(msgspec.Struct, frozen=True, tag_field="kind", tag="tick", omit_defaults=True):
+class Tick(msgspec.Struct, frozen=True, tag_field="kind", tag="tick", omit_defaults=True, gc=False):
     """Ingest time alone, sent to every partition every few seconds, so that silence is in the log too."""
 
     ingest_time: Milliseconds
     schema: int = SCHEMA
 
 
-class Item(msgspec.Struct, frozen=True, tag_field="kind", tag="item", omit_defaults=True):
+class Item(msgspec.Struct, frozen=True, tag_field="kind", tag="item", omit_defaults=True, gc=False):
     """An item of the compacted topic `items`: content features and when it may be shown (0: no bound)."""
 
     item_id: Id
@@ -115,9 +119,10 @@ class Item(msgspec.Struct, frozen=True, tag_field="kind", tag="item", omit_defau
 
 Event = Request | Click | Tick | Item
 
-_decoder = msgspec.json.Decoder(Event)
+_decode = msgspec.json.Decoder(Event).decode
 _encoder = msgspec.json.Encoder(order="deterministic")
 _float32 = struct.Struct("<f")
+_FEATURE_NAME = re.compile(r"[A-Za-z0-9_.\-]{1,64}")
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
@@ -134,13 +139,22 @@ def decode(value: bytes | None) -> Event:
     if len(value) > MAX_VALUE_BYTES:
         raise EventRejected("too_large", f"{len(value)} bytes, at most {MAX_VALUE_BYTES} are read")
     try:
-        event = _decoder.decode(value)
+        event: Event = _decode(value)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         _check_nesting(value, 0)
         raise EventRejected(_reason(error), str(error)) from None
-    _check_nesting(value, len(event.shown) + len(event.rejected) if isinstance(event, Request) else 0)
-    _check(event)
-    return _rounded(event)
+    if len(value) > MAX_NESTING:
+        _check_nesting(value, len(event.shown) + len(event.rejected) if isinstance(event, Request) else 0)
+    if event.schema != SCHEMA:
+        raise EventRejected("unknown_schema", f"schema {event.schema}, this version reads {SCHEMA}")
+    if not EARLIEST <= event.ingest_time < LATEST:
+        raise EventRejected("bad_time", f"ingest_time {event.ingest_time} ms is not between 2000 and 2099")
+    if isinstance(event, Tick):
+        return event
+    if isinstance(event, Item):
+        return _with_checked_features(event, event.content)
+    _check_event_time(event.event_time, event.ingest_time)
+    return _with_checked_features(event, event.context)
 
 
 def float32(number: float) -> float:
@@ -159,7 +173,7 @@ def _check_nesting(value: bytes, flat: int) -> None:
 
     The decoder's own limit moves with the stack of its caller: who calls must not decide what is an event.
     """
-    if len(value) <= MAX_NESTING or value.count(b"[") + value.count(b"{") - flat <= MAX_NESTING:
+    if value.count(b"[") + value.count(b"{") - flat <= MAX_NESTING:
         return
     brackets = _STRING.sub(b"", value).translate(None, _NO_BRACKETS)
     if max(accumulate(1 if bracket in b"[{" else -1 for bracket in brackets), default=0) > MAX_NESTING:
@@ -172,25 +186,28 @@ def _reason(error: Exception) -> str:
     return "unknown_kind" if str(error).endswith(("`$.kind`", "required field `kind`")) else "wrong_type"
 
 
-def _check(event: Event) -> None:
-    if event.schema != SCHEMA:
-        raise EventRejected("unknown_schema", f"schema {event.schema}, this version reads {SCHEMA}")
-    if not EARLIEST <= event.ingest_time < LATEST:
-        raise EventRejected("bad_time", f"ingest_time {event.ingest_time} ms is not between 2000 and 2099")
-    if isinstance(event, Request | Click):
-        if not EARLIEST <= event.event_time < LATEST:
-            raise EventRejected("bad_time", f"event_time {event.event_time} ms is not between 2000 and 2099")
-        if abs(event.event_time - event.ingest_time) > MAX_TIMES_APART:
-            raise EventRejected("times_apart", "event_time and ingest_time differ by more than 48 hours")
+def _check_event_time(event_time: int, ingest_time: int) -> None:
+    if not EARLIEST <= event_time < LATEST:
+        raise EventRejected("bad_time", f"event_time {event_time} ms is not between 2000 and 2099")
+    if abs(event_time - ingest_time) > MAX_TIMES_APART:
+        raise EventRejected("times_apart", "event_time and ingest_time differ by more than 48 hours")
 
 
-def _rounded(event: Event) -> Event:
-    if isinstance(event, Request | Click) and event.context.continuous:
-        return msgspec.structs.replace(event, context=_rounded_context(event.context))
-    if isinstance(event, Item) and event.content.continuous:
-        return msgspec.structs.replace(event, content=_rounded_context(event.content))
-    return event
+def _with_checked_features(event: Request | Click | Item, features: Context) -> Event:
+    """Return the event with its numbers rounded. Raises `EventRejected` for a name or number that is none."""
+    for name in features.discrete:
+        _check_name(name)
+    if not features.continuous:
+        return event
+    for name in features.continuous:
+        _check_name(name)
+    rounded = Context(features.discrete, {name: float32(number) for name, number in features.continuous.items()})
+    if isinstance(event, Item):
+        return msgspec.structs.replace(event, content=rounded)
+    return msgspec.structs.replace(event, context=rounded)
 
 
-def _rounded_context(context: Context) -> Context:
-    return Context(context.discrete, {name: float32(number) for name, number in context.continuous.items()})
+@functools.lru_cache(maxsize=4096)
+def _check_name(name: str) -> None:
+    if not _FEATURE_NAME.fullmatch(name):
+        raise EventRejected("wrong_type", f"{name[:80]!r} cannot name a feature")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Literal
 
 import msgspec
 
-from contracts import samples
+from contracts import sample_decoding, samples
 from contracts.chain import Chain, Entry
 from contracts.errors import ChainBroken, Corrupt
 from contracts.layout import Layout
@@ -83,10 +84,10 @@ def read_samples(shards: ShardChain, entry: Entry[Shard]) -> list[samples.Sample
     if not count:
         return []
     what = f"shard {entry.number} of {shards.directory}"
-    found = [samples.decode(record, what) for record in samples.unframe(shards.data(entry, SAMPLES), what)]
-    if [sample.ordinal for sample in found] != list(range(entry.body.first_ordinal, entry.body.next_ordinal)):
+    found = sample_decoding.decode(shards.data(entry, SAMPLES), what)
+    if found.ordinal != list(range(entry.body.first_ordinal, entry.body.next_ordinal)):
         raise Corrupt(what, "its ordinals")
-    return found
+    return samples.samples_of(found)
 
 
 def read_from(shards: ShardChain, ordinal: int = 0) -> Iterator[samples.Sample]:
@@ -112,10 +113,11 @@ def encode_dead_letters(letters: Iterable[DeadLetter]) -> bytes:
     return b"".join(msgspec.json.encode(letter) + b"\n" for letter in letters)
 
 
-def verify(shards: ShardChain) -> int:
+def verify(shards: ShardChain, proved: Callable[[Entry[Shard]], None] = lambda entry: None) -> int:
     """Prove contiguity of a chain of shards in offsets and ordinals, its counters and all digests.
 
-    Returns the number of manifests. Raises `ChainBroken` or `Corrupt` at the first fault.
+    `proved` is told of each shard that is whole. Returns the number of manifests. Raises `ChainBroken` or `Corrupt`
+    at the first fault.
     """
     count = shards.verify(deep=False)
     offset = ordinal = None
@@ -130,13 +132,23 @@ def verify(shards: ShardChain) -> int:
         if sum(n for outcome, n in body.read.items() if outcome.startswith("rejected:")) != dead:
             raise ChainBroken(f"the dead letters of shard {entry.number} of {shards.directory} do not add up")
         offset, ordinal = body.next_offset, body.next_ordinal
+        proved(entry)
     return count
 
 
 def partitions(layout: Layout, topic: str) -> list[int]:
     """Return the partitions of a topic that have shards."""
     parent = layout.shards(topic, 0).parent
-    return sorted(int(path.name) for path in parent.iterdir()) if parent.exists() else []
+    found = (numbered_folder(path) for path in parent.iterdir()) if parent.is_dir() else ()
+    return sorted(partition for partition in found if partition is not None)
+
+
+def numbered_folder(path: Path) -> int | None:
+    """Return the partition whose folder this is; None for whatever else lies there."""
+    if not (path.name.isascii() and path.name.isdigit() and path.is_dir()):
+        return None
+    number = int(path.name)
+    return number if path.name == f"{number:05d}" else None
 
 
 def samples_digest(shards: ShardChain) -> str:

@@ -2,27 +2,32 @@
 
 Per record: advance the watermark, fire due timers in (deadline, offset) order, process the record. What the joiner
 holds at a record is a function of the records within its horizon alone: a repeated request or event id starts its
-window anew, so that a fold that starts one horizon earlier arrives at the same state.
+window anew, so that a fold that starts one horizon earlier arrives at the same state. Requests and event ids go from
+memory to disk to nothing (`tiers.py`); only the clicks that are parked, for two minutes of the log, are all in memory.
 """
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Iterator
-from typing import Literal, NamedTuple
+from collections import deque
+from collections.abc import Iterable
+from typing import NamedTuple
 
 import msgspec
 
 from contracts.events import Click, Context, Event, Rejected, Request, Tick
-from contracts.samples import Joined
-from contracts.state_db import StateDB
+from contracts.sample_columns import Joined
+from contracts.state_db import KeyRange, StateDB
+from streams.clock import NOT_STARTED, Leaps, LogClock, Reading
+from streams.tiers import NO_DISK, Disk, Tier
 
-NO_WATERMARK = -1
 MAX_NEGATIVES = 100  # rejected candidates kept of a request
 MAX_WAITING = 64  # clicks parked for one request; beyond that a click leaves at once, as an orphan
+MAX_PARKED = 100_000  # clicks parked in a partition; the same
 
-Kind = Literal["request", "seen", "parked"]
-_PREFIX: dict[Kind, bytes] = {"request": b"r", "seen": b"s", "parked": b"p"}
+REQUESTS, SEEN, PARKED = b"r", b"s", b"p"
+STATE = KeyRange(b"p", b"t")  # every key of a joiner in a state DB
+
+Changes = dict[bytes | KeyRange, bytes | None]
 
 
 class Windows(msgspec.Struct, frozen=True):
@@ -32,6 +37,7 @@ class Windows(msgspec.Struct, frozen=True):
     late_ms: int = 24 * 3_600_000
     park_ms: int = 2 * 60_000
     dedupe_ms: int = 24 * 3_600_000
+    leaps: Leaps = Leaps()
 
     @property
     def horizon_ms(self) -> int:
@@ -42,11 +48,11 @@ class Windows(msgspec.Struct, frozen=True):
         return max(2 * self.late_ms, self.dedupe_ms) + self.join_ms + self.park_ms
 
 
-class KnownRequest(msgspec.Struct, frozen=True, array_like=True):
+class KnownRequest(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What a click needs of its request. `arrived`: the watermark when it was read; gone at `deadline`.
 
     `rejected`: at most `MAX_NEGATIVES`, and none where the id came twice: one record may have shown what the other
-    rejected, and an item that was shown is never a negative.
+    rejected, and an item that was shown is never a negative. `size`: bytes of the record, about.
     """
 
     context: Context
@@ -55,17 +61,10 @@ class KnownRequest(msgspec.Struct, frozen=True, array_like=True):
     served_version: int
     arrived: int
     deadline: int
-    offset: int
+    size: int
 
 
-class SeenEvent(msgspec.Struct, frozen=True, array_like=True):
-    """An event id, remembered until `deadline`."""
-
-    deadline: int
-    offset: int
-
-
-class ParkedClick(msgspec.Struct, frozen=True, array_like=True):
+class ParkedClick(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A click whose request has not been seen; it leaves as an orphan at `deadline`."""
 
     click: Click
@@ -74,118 +73,152 @@ class ParkedClick(msgspec.Struct, frozen=True, array_like=True):
 
 
 class JoinedClick(NamedTuple):
-    """A click that leaves the joiner: `offset` is its own, however long it was parked."""
+    """A click that leaves the joiner at `watermark`: `offset` is its own, however long it was parked."""
 
     click: Click
     offset: int
     joined: Joined
     request: KnownRequest | None
+    watermark: int
 
 
 class Joiner:
-    """State and rules of one partition. `changes` collects what a state DB has to write since it was last taken."""
+    """State and rules of one partition.
 
-    def __init__(self, windows: Windows, watermark: int = NO_WATERMARK) -> None:
+    Use: `recall` a batch of records; for each of them `advance`, then `process`; `take_changes` at a commit. `disk` is
+    where the changes that were taken can be read again.
+    """
+
+    def __init__(self, windows: Windows, reading: Reading = NOT_STARTED, disk: Disk = NO_DISK) -> None:
         self.windows = windows
-        self.watermark = watermark
-        self.changes: dict[bytes, bytes | None] = {}
-        self._requests: dict[str, KnownRequest] = {}
-        self._seen: dict[str, SeenEvent] = {}
+        self.clock = LogClock(windows.leaps, reading)
+        self._disk = disk
+        self._requests = Tier(REQUESTS, windows.late_ms, _pack_request, _unpack_request)
+        self._seen = Tier(SEEN, windows.dedupe_ms, _pack_deadline, _unpack_deadline)
         self._parked: dict[int, ParkedClick] = {}  # by offset
-        self._waiting: dict[str, list[int]] = {}  # offsets of parked clicks by request
-        self._timers: list[tuple[int, int, Kind, str]] = []
+        self._waiting: dict[bytes, list[int]] = {}  # offsets of parked clicks by request
+        self._deadlines: deque[tuple[int, int]] = deque()  # of parked clicks, with their offset: in order of both
+        self._parked_changes: Changes = {}
 
     @classmethod
-    def load(cls, windows: Windows, watermark: int, state: StateDB) -> Joiner:
-        """Return the joiner that a state DB holds: `changes`, as written at each commit, folded."""
-        joiner = cls(windows, watermark)
-        for key, value in state.scan(_PREFIX["request"]):
-            request = msgspec.msgpack.decode(value, type=KnownRequest)
-            joiner._requests[key.decode()] = request
-            joiner._timers.append((request.deadline, request.offset, "request", key.decode()))
-        for key, value in state.scan(_PREFIX["seen"]):
-            seen = msgspec.msgpack.decode(value, type=SeenEvent)
-            joiner._seen[key.decode()] = seen
-            joiner._timers.append((seen.deadline, seen.offset, "seen", key.decode()))
-        for _, value in state.scan(_PREFIX["parked"]):
-            parked = msgspec.msgpack.decode(value, type=ParkedClick)
-            joiner._parked[parked.offset] = parked
-            waiting = joiner._waiting.setdefault(_key(parked.click.user_id, parked.click.request_id), [])
-            waiting.append(parked.offset)
-            joiner._timers.append((parked.deadline, parked.offset, "parked", ""))
-        heapq.heapify(joiner._timers)
+    def load(cls, windows: Windows, reading: Reading, state: StateDB) -> Joiner:
+        """Return the joiner whose changes, as written at each commit, are in `state`."""
+        joiner = cls(windows, reading, state)
+        for _, value in state.scan(PARKED):
+            joiner._wait(msgspec.msgpack.decode(value, type=ParkedClick))
         return joiner
 
-    def advance(self, ingest_time: int) -> Iterator[JoinedClick]:
-        """Move the watermark to `ingest_time`, never back; fire the timers that are due and yield what they release."""
-        self.watermark = max(self.watermark, ingest_time)
-        while self._timers and self._timers[0][0] <= self.watermark:
-            _, offset, kind, key = heapq.heappop(self._timers)
-            if kind == "request":
-                self._forget_request(key, offset)
-            elif kind == "seen":
-                self._forget_seen(key, offset)
-            elif offset in self._parked:
-                yield self._release_orphan(offset)
+    @property
+    def watermark(self) -> int:
+        """The log's time (ms) as far as it was read; -1 before the first event."""
+        return self.clock.watermark
 
-    def process(self, event: Event, offset: int) -> tuple[str, list[JoinedClick]]:
-        """Take one event after `advance`; return its outcome (a key of `Shard.read`) and the clicks that leave."""
-        if isinstance(event, Request):
-            return "requests", self._take_request(event, offset)
-        if isinstance(event, Click):
-            outcome, leaving = self._take_click(event, offset)
-            return f"clicks:{outcome}", leaving
-        return ("ticks" if isinstance(event, Tick) else "items"), []
+    def recall(self, events: Iterable[Event]) -> None:
+        """Fetch what these events may ask for; the records of a batch, before the first of them is processed."""
+        requests, seen = set[bytes](), set[bytes]()
+        for event in events:
+            if type(event) is Click:
+                if event.event_id:
+                    seen.add(_key(event.user_id, event.event_id))
+                if event.request_id:
+                    requests.add(_key(event.user_id, event.request_id))
+            elif type(event) is Request:
+                requests.add(_key(event.user_id, event.request_id))
+        for tier, keys in ((self._requests, requests), (self._seen, seen)):
+            tier.turn()
+            if keys:
+                tier.recall(keys, self.clock.watermark, self._disk)
 
-    def take_changes(self) -> dict[bytes, bytes | None]:
-        """Return the changes since the last call and start collecting anew."""
-        taken, self.changes = self.changes, {}
-        return taken
+    def advance(self, ingest_time: int) -> list[JoinedClick]:
+        """Move the watermark by the next record's ingest time; return the parked clicks whose time is over."""
+        self.clock.advance(ingest_time)
+        watermark, released = self.clock.watermark, []
+        while self._deadlines and self._deadlines[0][0] <= watermark:
+            _, offset = self._deadlines.popleft()
+            if offset in self._parked:
+                released.append(self._release_orphan(offset))
+        return released
 
-    def _take_request(self, event: Request, offset: int) -> list[JoinedClick]:
-        key = _key(event.user_id, event.request_id)
-        shown = {item.item_id for item in event.shown}
-        rejected = tuple(item for item in event.rejected if item.item_id not in shown)[:MAX_NEGATIVES]
-        if key in self._requests:
-            rejected = ()
-        deadline = self.watermark + self.windows.late_ms
-        known = KnownRequest(event.context, rejected, event.arm, event.served_version, self.watermark, deadline, offset)
-        self._requests[key] = known
-        self._put("request", key, known)
-        released = [self._unpark(at) for at in self._waiting.pop(key, [])]
-        return [JoinedClick(parked.click, parked.offset, "request", known) for parked in released]
+    def process(self, event: Event, offset: int, size: int = 0) -> tuple[str, list[JoinedClick]]:
+        """Take one event of `size` bytes, after `advance`; return its outcome (a key of `Shard.read`) and what leaves.
+
+        A click that is parked leaves later: from `advance`, or with the request that it waits for.
+        """
+        kind = type(event)
+        if kind is Click:
+            return self._take_click(event, offset)  # type: ignore[arg-type]
+        if kind is Request:
+            return "requests", self._take_request(event, size)  # type: ignore[arg-type]
+        return ("ticks" if kind is Tick else "items"), []
+
+    def release_all(self) -> list[JoinedClick]:
+        """Return every parked click as an orphan, in order: what it waits for can no longer be read."""
+        return [self._release_orphan(offset) for offset in sorted(self._parked)]
+
+    def take_changes(self) -> Changes:
+        """Return what a state DB has to write since the last call; call it at every commit."""
+        changes, self._parked_changes = self._parked_changes, {}
+        for tier in (self._requests, self._seen):
+            changes.update(tier.take_changes(self.clock.watermark))
+        return changes
+
+    def changed(self) -> int:
+        """Return about how many changes wait to be taken."""
+        return len(self._parked_changes) + self._requests.changed() + self._seen.changed()
+
+    def _take_request(self, event: Request, size: int) -> list[JoinedClick]:
+        key, watermark = _key(event.user_id, event.request_id), self.clock.watermark
+        rejected: tuple[Rejected, ...] = ()
+        if event.rejected and not self._known(key):
+            shown = {item.item_id for item in event.shown}
+            rejected = tuple([item for item in event.rejected if item.item_id not in shown][:MAX_NEGATIVES])
+        deadline = watermark + self.windows.late_ms
+        known = KnownRequest(event.context, rejected, event.arm, event.served_version, watermark, deadline, size)
+        self._requests.put(key, known, deadline)
+        if key not in self._waiting:
+            return []
+        released = [self._unpark(at) for at in self._waiting.pop(key)]
+        return [JoinedClick(parked.click, parked.offset, "request", known, watermark) for parked in released]
 
     def _take_click(self, click: Click, offset: int) -> tuple[str, list[JoinedClick]]:
-        if click.event_id and self._is_duplicate(_key(click.user_id, click.event_id), offset):
-            return "duplicate", []
+        watermark = self.clock.watermark
+        if click.event_id and self._is_duplicate(_key(click.user_id, click.event_id)):
+            return "clicks:duplicate", []
         if not click.request_id:
-            return "direct", [JoinedClick(click, offset, "direct", None)]
+            return "clicks:direct", [JoinedClick(click, offset, "direct", None, watermark)]
         key = _key(click.user_id, click.request_id)
-        known = self._requests.get(key)
+        known = self._known(key)
         if known is None:
             return self._park(key, click, offset)
-        joined: Joined = "request" if self.watermark - known.arrived < self.windows.join_ms else "late"
-        return joined, [JoinedClick(click, offset, joined, known)]
+        if watermark - known.arrived < self.windows.join_ms:
+            return "clicks:request", [JoinedClick(click, offset, "request", known, watermark)]
+        return "clicks:late", [JoinedClick(click, offset, "late", known, watermark)]
 
-    def _is_duplicate(self, key: str, offset: int) -> bool:
-        duplicate = key in self._seen
-        seen = SeenEvent(self.watermark + self.windows.dedupe_ms, offset)
-        self._seen[key] = seen
-        self._put("seen", key, seen)
-        return duplicate
+    def _known(self, key: bytes) -> KnownRequest | None:
+        known = self._requests.get(key)
+        return known if known is not None and known.deadline > self.clock.watermark else None
 
-    def _park(self, key: str, click: Click, offset: int) -> tuple[str, list[JoinedClick]]:
-        if len(self._waiting.get(key, ())) == MAX_WAITING:
-            return "orphan", [JoinedClick(click, offset, "orphan", None)]
-        parked = ParkedClick(click, self.watermark + self.windows.park_ms, offset)
-        self._parked[offset] = parked
-        self._waiting.setdefault(key, []).append(offset)
-        self.changes[_PREFIX["parked"] + _offset_key(offset)] = msgspec.msgpack.encode(parked)
-        heapq.heappush(self._timers, (parked.deadline, offset, "parked", ""))
-        return "parked", []
+    def _is_duplicate(self, key: bytes) -> bool:
+        watermark, known = self.clock.watermark, self._seen.get(key)
+        deadline = watermark + self.windows.dedupe_ms
+        self._seen.put(key, deadline, deadline)
+        return known is not None and known > watermark
+
+    def _park(self, key: bytes, click: Click, offset: int) -> tuple[str, list[JoinedClick]]:
+        if len(self._waiting.get(key, ())) == MAX_WAITING or len(self._parked) == MAX_PARKED:
+            return "clicks:orphan", [JoinedClick(click, offset, "orphan", None, self.clock.watermark)]
+        parked = ParkedClick(click, self.clock.watermark + self.windows.park_ms, offset)
+        self._wait(parked)
+        self._parked_changes[PARKED + _offset_key(offset)] = msgspec.msgpack.encode(parked)
+        return "clicks:parked", []
+
+    def _wait(self, parked: ParkedClick) -> None:
+        self._parked[parked.offset] = parked
+        self._waiting.setdefault(_key(parked.click.user_id, parked.click.request_id), []).append(parked.offset)
+        self._deadlines.append((parked.deadline, parked.offset))
 
     def _unpark(self, offset: int) -> ParkedClick:
-        self._delete("parked", _offset_key(offset))
+        self._parked_changes[PARKED + _offset_key(offset)] = None
         return self._parked.pop(offset)
 
     def _release_orphan(self, offset: int) -> JoinedClick:
@@ -194,32 +227,25 @@ class Joiner:
         self._waiting[key].remove(offset)
         if not self._waiting[key]:
             del self._waiting[key]
-        return JoinedClick(parked.click, offset, "orphan", None)
-
-    def _put(self, kind: Kind, key: str, value: KnownRequest | SeenEvent) -> None:
-        self.changes[_PREFIX[kind] + key.encode()] = msgspec.msgpack.encode(value)
-        heapq.heappush(self._timers, (value.deadline, value.offset, kind, key))
-
-    def _delete(self, kind: Kind, key: bytes) -> None:
-        self.changes[_PREFIX[kind] + key] = None
-
-    def _forget_request(self, request_id: str, offset: int) -> None:
-        known = self._requests.get(request_id)
-        if known is not None and known.offset == offset:  # else: a repetition has started its window anew
-            del self._requests[request_id]
-            self._delete("request", request_id.encode())
-
-    def _forget_seen(self, event_id: str, offset: int) -> None:
-        seen = self._seen.get(event_id)
-        if seen is not None and seen.offset == offset:
-            del self._seen[event_id]
-            self._delete("seen", event_id.encode())
+        return JoinedClick(parked.click, offset, "orphan", None, self.clock.watermark)
 
 
-def _key(user_id: str, name: str) -> str:
+def _key(user_id: str, name: str) -> bytes:
     """Return the key of a user's request or event: ids of one user mean nothing for another."""
-    return f"{len(user_id)}:{user_id}{name}"
+    return f"{len(user_id)}:{user_id}{name}".encode()
 
 
 def _offset_key(offset: int) -> bytes:
     return offset.to_bytes(8, "big")
+
+
+_pack_request = msgspec.msgpack.Encoder().encode
+_unpack_request = msgspec.msgpack.Decoder(KnownRequest).decode
+
+
+def _pack_deadline(deadline: int) -> bytes:
+    return deadline.to_bytes(8, "big")
+
+
+def _unpack_deadline(packed: bytes) -> int:
+    return int.from_bytes(packed, "big")

@@ -1,33 +1,48 @@
-"""One partition's way from records to shards: decode, join, collect, rotate. Pure: no clock, no I/O, no Kafka.
+"""One partition's way from records to shards: decode, join, collect, rotate. Pure: no clock, no Kafka, no file.
 
 The live worker and the replay call the same `process`; where a chunk of records ends leaves no trace.
 """
 
 from __future__ import annotations
 
-from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from itertools import islice
+from typing import NamedTuple, Protocol
 
 import msgspec
 
-from contracts import events, samples, shards
+from contracts import events
 from contracts.errors import EventRejected
-from contracts.events import Click, Request
+from contracts.events import Click, Event, Request
 from contracts.partitions import partition_of
-from contracts.samples import Sample, Source
 from contracts.shards import DeadLetter, Rebuild, Shard
-from streams.join import NO_WATERMARK, JoinedClick, Joiner, Windows
+from streams.clock import NO_WATERMARK, Reading
+from streams.join import STATE, Changes, JoinedClick, Joiner, Windows
+from streams.marks import Mark, Marks, mark_of
+from streams.open_shard import NEVER, ClosedShard, OpenShard
 
 KEPT_BYTES = 512
 MAX_SHARD_BYTES = 32 << 20
-MARK_MS = 600_000
-MARKS = b"marks"
+BATCH = 4096  # records that are decoded, and what they ask for fetched, at once
+SAVED = b"!pipeline"
+KEYED = (Click, Request)  # by user: they live in the user's partition
+
+
+class KafkaRecord(Protocol):
+    """A Kafka record as the pipeline needs it."""
+
+    @property
+    def offset(self) -> int:
+        """Its position in the partition."""
+
+    @property
+    def value(self) -> bytes | None:
+        """Its value."""
 
 
 class Record(NamedTuple):
-    """A Kafka record as the pipeline needs it."""
+    """A record that does not come from a Kafka client."""
 
     offset: int
     value: bytes | None
@@ -52,22 +67,26 @@ class Rotation(msgspec.Struct, frozen=True):
     bucket_ms: int = 60_000
 
 
-@dataclass(frozen=True)
-class ClosedShard:
-    """A complete shard: the body and data files of its manifest, and the joiner's changes that belong to it."""
+class Saved(msgspec.Struct, frozen=True):
+    """What a state DB holds under the key `SAVED`, beside what the joiner remembers; of use under the same windows."""
 
-    body: Shard
-    files: dict[str, bytes]
-    changes: dict[bytes, bytes | None]
+    windows: Windows
+    reading: Reading
+    marks: tuple[Mark, ...]
 
 
-@dataclass(frozen=True)
-class Start:
-    """Where a pipeline goes on: the next record and sample of the chain, and the time marks before them."""
+class Start(NamedTuple):
+    """Where a pipeline goes on: the next record and sample of the chain, the watermark there, the marks so far."""
 
-    next_offset: int
-    next_ordinal: int
-    marks: tuple[tuple[int, int], ...] = ()
+    next_offset: int = 0
+    next_ordinal: int = 0
+    watermark: int = NO_WATERMARK
+    marks: Sequence[Mark] = ()
+
+    @classmethod
+    def after(cls, head: Shard, marks: Sequence[Mark]) -> Start:
+        """Return the start after the head of a chain."""
+        return cls(head.next_offset, head.next_ordinal, head.watermark, marks)
 
 
 class Pipeline:
@@ -80,162 +99,148 @@ class Pipeline:
     def __init__(self, topic: Topic, partition: int, joiner: Joiner, rotation: Rotation, start: Start) -> None:
         self.topic, self.partition = topic, partition
         self.joiner, self.rotation = joiner, rotation
-        self.expected = start.next_offset
-        self._live_from = start.next_offset
-        self._marks = deque(start.marks)
-        self._shard = _OpenShard(start.next_offset, start.next_ordinal, None)
+        self.expected = self._live_from = start.next_offset
+        self._marks = Marks(joiner.windows.horizon_ms, joiner.watermark, start.marks)
+        self._shard = OpenShard(start.next_offset, start.next_ordinal, self._bucket_end(start.watermark))
 
     @classmethod
-    def cold(cls, topic: Topic, partition: int, windows: Windows, rotation: Rotation, head: Shard | None) -> Pipeline:
-        """Return a pipeline with an empty joiner, to be fed from where `head` says that a rebuild starts."""
+    def cold(cls, topic: Topic, partition: int, joiner: Joiner, rotation: Rotation, head: Shard | None) -> Pipeline:
+        """Return a pipeline to be fed from where `head` says that a rebuild starts, with a joiner set to that place."""
         if head is None:
-            return cls(topic, partition, Joiner(windows), rotation, Start(0, 0))
-        pipeline = cls(
-            topic,
-            partition,
-            Joiner(windows, head.rebuild.watermark),
-            rotation,
-            Start(head.next_offset, head.next_ordinal, ((head.rebuild.watermark, head.rebuild.offset),)),
-        )
+            return cls(topic, partition, joiner, rotation, Start())
+        pipeline = cls(topic, partition, joiner, rotation, Start.after(head, (mark_of(head.rebuild),)))
         pipeline.expected = head.rebuild.offset
         return pipeline
 
-    def start_at(self, offset: int) -> None:
-        """Begin a new chain at the first record that the log still holds."""
-        self.expected = self._live_from = offset
-        self._shard = _OpenShard(offset, 0, None)
+    @property
+    def rebuilding(self) -> bool:
+        """Whether the records that come next are in the chain already."""
+        return self.expected < self._live_from
 
-    def process(self, records: Iterable[Record]) -> Iterator[ClosedShard]:
+    @property
+    def collected(self) -> tuple[int, int]:
+        """Samples and bytes of the open shard."""
+        return len(self._shard.joined), self._shard.bytes
+
+    def start_at(self, offset: int, warm_from: int) -> None:
+        """Begin a new chain at `offset`; the records before it, from `warm_from` on, only warm the joiner."""
+        self.expected, self._live_from = warm_from, offset
+        self._shard = OpenShard(offset, 0, NEVER)
+
+    def finish(self) -> ClosedShard | None:
+        """Return the open shard as it stands, because nothing follows; None where no record is in it."""
+        return self._close() if self.expected > self._shard.first_offset else None
+
+    def process(self, records: Iterable[KafkaRecord]) -> Iterator[ClosedShard]:
         """Take records from `expected` on (earlier ones are dropped); yield each shard as it becomes complete."""
-        for record in records:
-            if record.offset < self.expected:
-                continue
-            if record.offset >= self._live_from and self._shard.bucket is None and self.joiner.watermark >= 0:
-                self._shard.bucket = self._bucket()  # a rebuild has ended: the head's shard closed in this bucket
-            self._step(record)
-            self.expected = record.offset + 1
-            if self._shard.bucket is None and self.expected > self._live_from:  # the log's first event sets the clock
-                self._shard.bucket = self._bucket()
-            if self.expected > self._live_from and self._complete():
-                yield self._close()
+        remaining = iter(records)
+        while batch := list(islice(remaining, BATCH)):
+            wanted = [record for record in batch if record.offset >= self.expected]
+            decoded = [self._decoded(record.value) for record in wanted]
+            self.joiner.recall([event for event in decoded if not isinstance(event, EventRejected)])
+            for record, event in zip(wanted, decoded, strict=True):
+                if isinstance(event, EventRejected):
+                    self._reject(record, event)
+                else:
+                    self._join(event, record.offset, len(record.value or b""))
+                self.expected = record.offset + 1
+                if (self.joiner.clock.watermark >= self._shard.ends_at or self._is_full()) and not self.rebuilding:
+                    yield self._close()
 
-    def _step(self, record: Record) -> None:
-        live = record.offset >= self._live_from
+    def lost(self, until: int, reason: str) -> ClosedShard:
+        """Return the manifest that admits that the log no longer holds what comes next, up to the offset `until`.
+
+        Clicks that were parked leave as orphans. What the joiner remembered goes: its records cannot be read again, so
+        that a rebuild would not find it either.
+        """
+        self._shard.joined = self.joiner.release_all()
+        body = self._body(max(until, self._live_from))
+        rebuild = Rebuild(body.next_offset, body.watermark)
+        lost = msgspec.structs.replace(body, kind="lost", reason=reason, rebuild=rebuild)
+        mark = mark_of(rebuild)
+        saved = msgspec.msgpack.encode(Saved(self.joiner.windows, mark.reading, (mark,)))
+        changes: Changes = {STATE: None, SAVED: saved}
+        return ClosedShard(lost, self._shard.files(self.topic.name, self.partition), changes)
+
+    def _decoded(self, value: bytes | None) -> Event | EventRejected:
         try:
-            event = events.decode(record.value)
-            if isinstance(event, Click | Request):
-                self._check_partition(event.user_id)
+            event = events.decode(value)
         except EventRejected as rejection:
-            outcome: str = f"rejected:{rejection.reason}"
-            if live:
-                self._shard.dead_letters.append(self._dead_letter(record, rejection))
-        else:
-            self._mark(event.ingest_time, record.offset)
-            released = list(self.joiner.advance(event.ingest_time))
-            outcome, leaving = self.joiner.process(event, record.offset)
-            if live:
-                for joined in (*released, *leaving):
-                    self._shard.add(self._sample(joined), joined.joined)
-        if live:
-            self._shard.read[outcome] += 1
+            return rejection
+        if isinstance(event, KEYED):
+            wanted = partition_of(event.user_id, self.topic.partitions)
+            if wanted != self.partition:
+                detail = f"the user lives in partition {wanted}, not in {self.partition}"
+                return EventRejected("wrong_partition", detail)
+        return event
 
-    def _check_partition(self, user_id: str) -> None:
-        wanted = partition_of(user_id, self.topic.partitions)
-        if wanted != self.partition:
-            raise EventRejected("wrong_partition", f"the user lives in partition {wanted}, not in {self.partition}")
+    def _reject(self, record: KafkaRecord, rejection: EventRejected) -> None:
+        if record.offset < self._live_from:
+            return
+        shard, value = self._shard, (record.value or b"")[:KEPT_BYTES].decode("latin-1")
+        at = (self.topic.name, self.partition, record.offset)
+        shard.dead_letters.append(DeadLetter(*at, rejection.reason, rejection.detail[:KEPT_BYTES], value))
+        shard.read[f"rejected:{rejection.reason}"] += 1
+        shard.bytes += len(value)
 
-    def _dead_letter(self, record: Record, rejection: EventRejected) -> DeadLetter:
-        value = (record.value or b"")[:KEPT_BYTES].decode("latin-1")
-        return DeadLetter(
-            self.topic.name, self.partition, record.offset, rejection.reason, rejection.detail[:KEPT_BYTES], value
-        )
+    def _join(self, event: Event, offset: int, size: int) -> None:
+        joiner, shard = self.joiner, self._shard
+        released = self._advance(event.ingest_time, offset)
+        outcome, leaving = joiner.process(event, offset, size)
+        if offset < self._live_from:
+            return
+        if shard.ends_at == NEVER:  # the log's first event sets the clock
+            shard.ends_at = self._bucket_end(joiner.watermark)
+        shard.read[outcome] += 1
+        shard.bytes += size
+        for one in (*released, *leaving) if released else leaving:
+            self._collect(one)
 
-    def _sample(self, joined: JoinedClick) -> Sample:
-        click, request = joined.click, joined.request
-        negatives = request.rejected if request else ()
-        return Sample(
-            user_id=click.user_id,
-            item_id=click.item_id,
-            event_time=click.event_time,
-            context=request.context if request else click.context,
-            hard_negatives=tuple(item for item in negatives if item.item_id != click.item_id),
-            joined=joined.joined,
-            arm=request.arm if request else "",
-            served_version=request.served_version if request else 0,
-            watermark=self.joiner.watermark,
-            ordinal=self._shard.next_ordinal(),
-            source=Source(self.topic.name, self.partition, joined.offset),
-        )
+    def _collect(self, joined: JoinedClick) -> None:
+        self._shard.joined.append(joined)
+        if joined.request:
+            self._shard.bytes += joined.request.size
 
-    def _mark(self, ingest_time: int, offset: int) -> None:
-        """Remember where each stretch of `MARK_MS` of watermark begins, as far back as the horizon reaches."""
-        watermark = self.joiner.watermark
-        ahead = max(ingest_time, watermark)
-        if not self._marks or ahead // MARK_MS > watermark // MARK_MS:
-            self._marks.append((watermark, offset))
-        oldest = ahead - self.joiner.windows.horizon_ms
-        while len(self._marks) > 1 and self._marks[1][0] <= oldest:
-            self._marks.popleft()
+    def _advance(self, ingest_time: int, offset: int) -> list[JoinedClick]:
+        if ingest_time < self._marks.next_at:
+            return self.joiner.advance(ingest_time)
+        before = self.joiner.clock.reading()
+        released = self.joiner.advance(ingest_time)
+        self._marks.note(before, self.joiner.watermark, offset)
+        return released
 
-    def _bucket(self) -> int:
-        return self.joiner.watermark // self.rotation.bucket_ms
+    def _bucket_end(self, watermark: int) -> int:
+        bucket = self.rotation.bucket_ms
+        return NEVER if watermark == NO_WATERMARK else (watermark // bucket + 1) * bucket
 
-    def _complete(self) -> bool:
-        shard = self._shard
-        count = max(len(shard.records), len(shard.dead_letters))
-        return count >= self.rotation.samples or shard.bytes >= MAX_SHARD_BYTES or self._bucket() != shard.bucket
+    def _is_full(self) -> bool:
+        shard, enough = self._shard, self.rotation.samples
+        return len(shard.joined) >= enough or shard.bytes >= MAX_SHARD_BYTES or len(shard.dead_letters) >= enough
 
     def _close(self) -> ClosedShard:
-        shard, watermark = self._shard, self.joiner.watermark
-        rebuild_watermark, rebuild_offset = self._marks[0] if self._marks else (NO_WATERMARK, shard.first_offset)
-        body = Shard(
+        shard, body = self._shard, self._body(self.expected)
+        changes, joiner = self.joiner.take_changes(), self.joiner
+        changes[SAVED] = msgspec.msgpack.encode(Saved(joiner.windows, joiner.clock.reading(), self._marks.all()))
+        self._shard = OpenShard(body.next_offset, body.next_ordinal, self._bucket_end(body.watermark))
+        return ClosedShard(body, shard.files(self.topic.name, self.partition), changes)
+
+    def _body(self, next_offset: int) -> Shard:
+        shard = self._shard
+        first_event_time, last_event_time = shard.event_times()
+        return Shard(
             topic=self.topic.name,
             topic_id=self.topic.topic_id,
             partition=self.partition,
             partitions=self.topic.partitions,
             first_offset=shard.first_offset,
-            next_offset=self.expected,
+            next_offset=next_offset,
             first_ordinal=shard.first_ordinal,
-            next_ordinal=shard.next_ordinal(),
-            watermark=watermark,
-            first_event_time=shard.first_event_time,
-            last_event_time=shard.last_event_time,
+            next_ordinal=shard.next_ordinal,
+            watermark=self.joiner.watermark,
+            first_event_time=first_event_time,
+            last_event_time=last_event_time,
             records=sum(shard.read.values()),
             read=dict(sorted(shard.read.items())),
-            emitted=dict(sorted(shard.emitted.items())),
-            rebuild=Rebuild(rebuild_offset, rebuild_watermark),
+            emitted=shard.emitted(),
+            rebuild=self._marks.rebuild(shard.first_offset),
         )
-        changes = {**self.joiner.take_changes(), MARKS: msgspec.msgpack.encode(list(self._marks))}
-        self._shard = _OpenShard(self.expected, shard.next_ordinal(), self._bucket())
-        return ClosedShard(body, shard.files(), changes)
-
-
-class _OpenShard:
-    """What has been collected since the last rotation."""
-
-    def __init__(self, first_offset: int, first_ordinal: int, bucket: int | None) -> None:
-        self.first_offset, self.first_ordinal, self.bucket = first_offset, first_ordinal, bucket
-        self.records: list[bytes] = []
-        self.dead_letters: list[DeadLetter] = []
-        self.read: Counter[str] = Counter()
-        self.emitted: Counter[str] = Counter()
-        self.first_event_time = self.last_event_time = self.bytes = 0
-
-    def next_ordinal(self) -> int:
-        return self.first_ordinal + len(self.records)
-
-    def add(self, sample: Sample, joined: str) -> None:
-        first = sample.event_time if not self.records else self.first_event_time
-        self.first_event_time = min(first, sample.event_time)
-        self.last_event_time = max(self.last_event_time, sample.event_time)
-        self.records.append(samples.encode(sample))
-        self.bytes += len(self.records[-1])
-        self.emitted[joined] += 1
-
-    def files(self) -> dict[str, bytes]:
-        files = {}
-        if self.records:
-            files[shards.SAMPLES] = samples.frame(self.records)
-        if self.dead_letters:
-            files[shards.DEAD_LETTERS] = shards.encode_dead_letters(self.dead_letters)
-        return files

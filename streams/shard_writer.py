@@ -5,17 +5,26 @@ The commit is `contracts.commit`; this adds what is special to shards: where the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import msgspec
 
 from contracts import commit, shards
-from contracts.errors import ChainBroken, ChainTaken, LogChanged, LogLost
+from contracts.errors import ChainBroken, ChainTaken, LogChanged, LogLost, UsageError
 from contracts.layout import Layout
 from contracts.shards import Shard, ShardChain
-from contracts.state_db import StateDB
+from contracts.state_db import KeyRange, StateDB
+from streams.clock import NOT_STARTED, Reading
 from streams.join import Joiner, Windows
-from streams.pipeline import MARKS, ClosedShard, Pipeline, Record, Rotation, Start, Topic
+from streams.marks import Mark, mark_of
+from streams.open_shard import ClosedShard
+from streams.pipeline import SAVED, KafkaRecord, Pipeline, Rotation, Saved, Start, Topic
+
+ANY_TIME = nullcontext()
+SPILL = 65_536  # changes that a rebuild holds in memory
+LAST_KEY = b"\xff" * 8
 
 
 class PartitionWriter:
@@ -30,12 +39,18 @@ class PartitionWriter:
         self._layout, self._topic, self._partition = layout, topic, partition
         self._windows, self._rotation = windows, rotation
         self._broken = False
+        self._pipeline: Pipeline
         self._recover()
 
     @property
     def expected(self) -> int:
         """The next offset that `feed` wants."""
         return self._pipeline.expected
+
+    @property
+    def collected(self) -> tuple[int, int]:
+        """Samples and bytes that wait for their shard to become complete."""
+        return self._pipeline.collected
 
     @property
     def chain(self) -> ShardChain:
@@ -52,13 +67,14 @@ class PartitionWriter:
         """The newest committed shard."""
         return self._committer.head.body if self._committer.head else None
 
-    def begin(self, log_start: int, log_end: int) -> None:
+    def begin(self, log_start: int, log_end: int, first: int | None = None) -> None:
         """Tell where the log starts and ends (its next offset); call once before the first `feed`.
 
-        A new chain starts where the log does. Raises `LogLost` as `check_log` does.
+        A new chain starts where the log does, or at `first`: what is before that only warms the joiner. Raises
+        `LogLost` as `check_log` does.
         """
         if self.committed is None:
-            self._pipeline.start_at(log_start)
+            self._pipeline.start_at(log_start if first is None else first, log_start)
         self.check_log(log_start, log_end)
 
     def check_log(self, log_start: int, log_end: int) -> None:
@@ -71,7 +87,8 @@ class PartitionWriter:
             raise LogLost(
                 f"{where} starts at offset {log_start}, but records from offset {self.expected} on are needed: "
                 "retention has deleted them",
-                hint="Restore them or begin anew under another --root, and keep records longer than late_hours, twice.",
+                hint="Keep records longer than late_hours, twice. To go on without them: "
+                f"freshet streams admit-lost --topic {self._topic.name} --partition {self._partition} --reason WHY",
             )
         if committed and log_end < committed.next_offset:
             raise LogLost(
@@ -80,33 +97,73 @@ class PartitionWriter:
                 hint="The broker lost records that it had acknowledged. Begin anew under another --root.",
             )
 
-    def feed(self, records: Iterable[Record], tell: Callable[[int], None] = lambda offset: None) -> int:
+    def feed(
+        self,
+        records: Iterable[KafkaRecord],
+        tell: Callable[[Shard, float], None] = lambda shard, seconds: None,
+        turn: AbstractContextManager[object] = ANY_TIME,
+    ) -> int:
         """Take records in order; commit every shard that becomes complete; return how many were committed.
 
-        `tell` gets the next offset after each commit: a hint for the source. After a lost race (`ChainTaken`) the
-        local state has been dropped and rebuilt from the new head: feed again from `expected`, or `close`. After any
-        other error the writer is of no more use (`ChainBroken`): make a new one.
+        `tell` gets each committed shard and how many seconds its commit took: a hint for the source. `turn` is held
+        while records are folded, and not while a shard is committed: of several writers one folds, others commit.
+        After a lost race (`ChainTaken`) the local state has been dropped and rebuilt from the new head: feed again from
+        `expected`, or `close`. After any other error the writer is of no more use (`ChainBroken`): make a new one.
         """
         if self._broken:
             raise ChainBroken(f"partition {self._partition} of {self._topic.name} is fed after a commit that failed")
         committed = 0
         self._broken = True  # until this call has come through
         try:
-            for closed in self._pipeline.process(records):
+            folding = self._pipeline.process(records)
+            while closed := _next(folding, turn):
                 self._commit(closed, tell)
                 committed += 1
+            self._spill()
         except ChainTaken:
             self.close()
             self._recover()
         self._broken = False
         return committed
 
+    def finish(self) -> None:
+        """Commit the open shard as it stands, because what was fed is all there is. Raises `ChainTaken`."""
+        closed = self._pipeline.finish()
+        if closed is not None:
+            self._commit(closed, lambda shard, seconds: None)
+
+    def admit_lost(self, log_start: int, reason: str) -> Shard | None:
+        """Commit the manifest that admits that records before `log_start` are lost; None where none are missing.
+
+        Afterwards the chain goes on at `log_start`. What was remembered of earlier records is forgotten, and clicks
+        that waited for a request leave as orphans. Raises `UsageError` for a chain that has not begun.
+        """
+        head = self.committed
+        if head is None:
+            raise UsageError(f"partition {self._partition} of {self._topic.name} has no shards: nothing can be missing")
+        if log_start <= self.expected:
+            return None
+        if self._pipeline.rebuilding:  # its state is gone too, and cannot be rebuilt any more
+            self._pipeline = self._pipeline_after(head, Joiner(self._windows, Reading(head.watermark)), ())
+        self._commit(self._pipeline.lost(log_start, reason), lambda shard, seconds: None)
+        self.close()
+        self._recover()
+        return self.committed
+
     def close(self) -> None:
         """Release the state DB; the open shard is forgotten."""
         self._committer.state.close()
 
-    def _commit(self, closed: ClosedShard, tell: Callable[[int], None]) -> None:
-        self._committer.commit(closed.body, closed.files, closed.changes, lambda: tell(closed.body.next_offset))
+    def _commit(self, closed: ClosedShard, tell: Callable[[Shard, float], None]) -> None:
+        began = time.perf_counter()
+        self._committer.commit(
+            closed.body, closed.files, closed.changes, lambda: tell(closed.body, time.perf_counter() - began)
+        )
+
+    def _spill(self) -> None:
+        """Keep memory bounded in a rebuild, which commits nothing: a DB without a position is of no use to anybody."""
+        if self._pipeline.rebuilding and self._pipeline.joiner.changed() > SPILL:
+            self.state.write(self._pipeline.joiner.take_changes())
 
     def _recover(self) -> None:
         chain = shards.chain(self._layout, self._topic.name, self._partition)
@@ -116,17 +173,35 @@ class PartitionWriter:
         if head:
             _check_same_log(self._topic, head)
             chain.remove_orphans()
-        if warm and head:
-            self._pipeline = self._warm(head)
+        saved = self._saved() if warm else None
+        if head and saved:
+            joiner = Joiner.load(self._windows, saved.reading, self.state)
+            self._pipeline = self._pipeline_after(head, joiner, saved.marks)
         else:
-            self._pipeline = Pipeline.cold(self._topic, self._partition, self._windows, self._rotation, head)
+            if not self.state.empty():
+                self.state.write({KeyRange(b"", LAST_KEY): None})
+            self._pipeline = self._cold(head)
 
-    def _warm(self, head: Shard) -> Pipeline:
-        state = self._committer.state
-        joiner = Joiner.load(self._windows, head.watermark, state)
-        marks = msgspec.msgpack.decode(state.get(MARKS) or b"\x90", type=tuple[tuple[int, int], ...])
-        start = Start(head.next_offset, head.next_ordinal, marks)
-        return Pipeline(self._topic, self._partition, joiner, self._rotation, start)
+    def _saved(self) -> Saved | None:
+        """Return what the state DB holds for the pipeline; None where it was made under other windows, or earlier."""
+        try:
+            saved = msgspec.msgpack.decode(self.state.get(SAVED) or b"", type=Saved)
+        except msgspec.MsgspecError:
+            return None
+        return saved if saved.windows == self._windows else None
+
+    def _cold(self, head: Shard | None) -> Pipeline:
+        reading = mark_of(head.rebuild).reading if head else NOT_STARTED
+        joiner = Joiner(self._windows, reading, self.state)
+        return Pipeline.cold(self._topic, self._partition, joiner, self._rotation, head)
+
+    def _pipeline_after(self, head: Shard, joiner: Joiner, marks: Sequence[Mark]) -> Pipeline:
+        return Pipeline(self._topic, self._partition, joiner, self._rotation, Start.after(head, marks))
+
+
+def _next(folding: Iterator[ClosedShard], turn: AbstractContextManager[object]) -> ClosedShard | None:
+    with turn:
+        return next(folding, None)
 
 
 def _check_same_log(topic: Topic, head: Shard) -> None:
@@ -134,5 +209,5 @@ def _check_same_log(topic: Topic, head: Shard) -> None:
         raise LogChanged(
             f"the shards of {topic.name} were made from topic id {head.topic_id} with {head.partitions} partitions, "
             f"but the log now has id {topic.topic_id} and {topic.partitions} partitions",
-            hint="The topic was deleted and created anew, or extended: give the new topic a new --root.",
+            hint="The topic was deleted and created anew, or extended, or a log's files changed: use a new --root.",
         )

@@ -5,30 +5,35 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts import events, samples, shards
+from contracts import events, sample_decoding, samples, shards
 from contracts.errors import EventRejected
 from contracts.events import Click, Event, Request
 from contracts.layout import Layout
 from contracts.samples import Sample
 from contracts.state_db import StateDB
-from streams.join import Windows
+from streams import pipeline as pipeline_module
+from streams import shard_writer, tiers
+from streams.clock import Leaps
+from streams.join import Joiner, Windows
 from streams.pipeline import Pipeline, Record, Rotation
 from streams.shard_writer import PartitionWriter
 from tests.support.logs import ONE_PARTITION, mixed_log, records
 
-SHORT = Windows(join_ms=120_000, late_ms=600_000, park_ms=60_000, dedupe_ms=600_000)
+SHORT = Windows(join_ms=120_000, late_ms=600_000, park_ms=60_000, dedupe_ms=600_000, leaps=Leaps(900_000, 3))
+BELIEVING = msgspec.structs.replace(SHORT, leaps=Leaps(leap_records=1))
 seeds = st.integers(0, 10_000)
 
 
-def folded(log: list[Record], chunk: int, rotation: Rotation) -> list[Sample]:
-    pipeline = Pipeline.cold(ONE_PARTITION, 0, SHORT, rotation, None)
+def folded(log: list[Record], chunk: int, rotation: Rotation, windows: Windows = SHORT) -> list[Sample]:
+    pipeline = Pipeline.cold(ONE_PARTITION, 0, Joiner(windows), rotation, None)
     closed = [shard for at in range(0, len(log), chunk) for shard in pipeline.process(log[at : at + chunk])]
     files = (shard.files[shards.SAMPLES] for shard in closed if shards.SAMPLES in shard.files)
-    return [samples.decode(record) for file in files for record in samples.unframe(file)]
+    return [sample for file in files for sample in samples.samples_of(sample_decoding.decode(file))]
 
 
 @given(
@@ -46,7 +51,7 @@ def test_chunks_and_cuts_leave_no_trace_in_samples(seed: int, chunk: int, rotati
 def test_counters_of_every_shard_sum_to_its_records_and_its_samples(seed: int) -> None:
     log = records(mixed_log(seed))
     outcomes: Counter[str] = Counter()
-    for closed in Pipeline.cold(ONE_PARTITION, 0, SHORT, Rotation(10), None).process(log):
+    for closed in Pipeline.cold(ONE_PARTITION, 0, Joiner(SHORT), Rotation(10), None).process(log):
         body = closed.body
         assert sum(body.read.values()) == body.records == body.next_offset - body.first_offset
         assert sum(body.emitted.values()) == body.next_ordinal - body.first_ordinal
@@ -59,7 +64,7 @@ def test_counters_of_every_shard_sum_to_its_records_and_its_samples(seed: int) -
 def test_an_item_that_was_shown_and_not_clicked_is_never_a_hard_negative(seed: int) -> None:
     log = mixed_log(seed)
     carried = 0
-    for sample in folded(records(log), 5000, Rotation(1)):
+    for sample in folded(records(log), 5000, Rotation(1), BELIEVING):
         negatives = {negative.item_id for negative in sample.hard_negatives}
         carried += len(negatives)
         assert not negatives & {*shown_before(log, sample.source.offset), sample.item_id}
@@ -105,6 +110,46 @@ def test_a_partition_that_changes_hands_again_and_again_gives_the_same_samples(
     found = list(shards.read_from(chain))
     assert found == folded(log, 5000, Rotation(10, 30_000))
     assert samples.digest(found) == samples.digest(folded(log, 7, Rotation(10, 30_000)))
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("memory", [1, 20])
+def test_which_tier_remembers_a_request_or_an_event_leaves_no_trace(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int, memory: int
+) -> None:
+    log = records(mixed_log(seed, size=400))
+    all_in_memory = folded(log, 5000, Rotation(10, 30_000))
+    monkeypatch.setattr(tiers, "RECENT", memory)
+    monkeypatch.setattr(pipeline_module, "BATCH", 3)
+    writer = PartitionWriter(Layout(tmp_path), ONE_PARTITION, 0, SHORT, Rotation(10, 30_000))
+    writer.begin(0, len(log))
+    writer.feed(log)
+    writer.close()
+    assert list(shards.read_from(shards.chain(Layout(tmp_path), "events", 0))) == all_in_memory
+
+
+@pytest.mark.parametrize("crash", [True, False])
+def test_a_rebuild_that_spills_to_disk_and_dies_is_begun_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, crash: bool
+) -> None:
+    log, layout = records(mixed_log(5, size=600)), Layout(tmp_path)
+    monkeypatch.setattr(shard_writer, "SPILL", 5)
+    first = PartitionWriter(layout, ONE_PARTITION, 0, SHORT, Rotation(10, 30_000))
+    first.begin(0, len(log))
+    first.feed(log[:400])
+    first.close()
+    StateDB.drop(layout.stream_state("events", 0))
+    again = PartitionWriter(layout, ONE_PARTITION, 0, SHORT, Rotation(10, 30_000))
+    half = (again.expected + again.committed.next_offset) // 2  # type: ignore[union-attr]
+    again.feed(log[again.expected : half])
+    assert not again.state.empty()
+    if crash:
+        again.close()
+        again = PartitionWriter(layout, ONE_PARTITION, 0, SHORT, Rotation(10, 30_000))
+        assert again.state.empty()
+    again.feed(log[again.expected :])
+    again.close()
+    assert list(shards.read_from(shards.chain(layout, "events", 0))) == folded(log, 5000, Rotation(10, 30_000))
 
 
 def test_a_rebuild_reads_no_more_of_the_log_than_its_horizon(tmp_path: Path) -> None:

@@ -1,0 +1,111 @@
+"""Records that retention deleted: admitted by a manifest, and the chain goes on as one that never had them would."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from contracts import shards
+from contracts.errors import LogLost, UsageError
+from contracts.events import Click, Event, Request, Tick
+from contracts.layout import Layout
+from contracts.state_db import StateDB
+from streams.clock import Leaps
+from streams.join import Windows
+from streams.pipeline import Record, Rotation
+from streams.shard_writer import PartitionWriter
+from tests.support.logs import MINUTE, ONE_PARTITION, START, mixed_log, records
+
+SHORT = Windows(join_ms=120_000, late_ms=600_000, park_ms=60_000, dedupe_ms=600_000, leaps=Leaps(900_000, 3))
+ROTATION = Rotation(10, 30_000)
+
+
+def writer_at(root: Path, windows: Windows = SHORT) -> PartitionWriter:
+    return PartitionWriter(Layout(root), ONE_PARTITION, 0, windows, ROTATION)
+
+
+def fed(root: Path, log: list[Record], until: int) -> None:
+    writer = writer_at(root)
+    writer.begin(0, len(log))
+    writer.feed(log[writer.expected : until])
+    writer.close()
+
+
+def admitted(root: Path, log_start: int) -> shards.Shard | None:
+    writer = writer_at(root)
+    found = writer.admit_lost(log_start, "the disk was small")
+    writer.close()
+    return found
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(("before", "after"), [(False, True), (True, False), (True, True)])
+@pytest.mark.parametrize("gone", [(120, 150), (200, 201)])
+def test_behind_admitted_losses_a_chain_goes_on_whether_its_state_survives_or_not(
+    tmp_path_factory: pytest.TempPathFactory, gone: tuple[int, int], seed: int, before: bool, after: bool
+) -> None:
+    log, root = records(mixed_log(seed)), tmp_path_factory.mktemp("run")
+    fed(root, log, gone[0])
+    if before:
+        StateDB.drop(Layout(root).stream_state("events", 0))
+    lost = admitted(root, gone[1])
+    assert lost is not None
+    assert (lost.kind, lost.next_offset, lost.records, lost.read) == ("lost", gone[1], 0, {})
+    if after:
+        StateDB.drop(Layout(root).stream_state("events", 0))
+    fed(root, log, len(log))
+    undisturbed = tmp_path_factory.mktemp("undisturbed")
+    fed(undisturbed, log, gone[0])
+    if before:
+        StateDB.drop(Layout(undisturbed).stream_state("events", 0))
+    admitted(undisturbed, gone[1])
+    fed(undisturbed, log, len(log))
+    chains = [shards.chain(Layout(folder), "events", 0) for folder in (root, undisturbed)]
+    assert [shards.verify(chain) for chain in chains] == [chain.head_number() for chain in chains]
+    assert shards.samples_digest(chains[0]) == shards.samples_digest(chains[1])
+
+
+def test_clicks_that_waited_leave_as_orphans_with_the_manifest_that_admits_the_loss(tmp_path: Path) -> None:
+    log = records([Click("u", "i", START, START, "e", "r-lost"), Tick(START + 30_000)])
+    fed(tmp_path, log, 2)
+    lost = admitted(tmp_path, 7)
+    assert lost is not None
+    assert (lost.emitted, lost.next_ordinal - lost.first_ordinal) == ({"orphan": 1}, 1)
+    chain = shards.chain(Layout(tmp_path), "events", 0)
+    assert shards.verify(chain) == 2
+    assert [sample.joined for sample in shards.read_from(chain)] == ["orphan"]
+
+
+def test_what_was_remembered_before_a_loss_is_forgotten(tmp_path: Path) -> None:
+    before: list[Event | bytes] = [Request("r", "u", START, START), Click("u", "i", START, START, "e"), Tick(START + 30_000)]
+    fed(tmp_path, records(before), 3)
+    admitted(tmp_path, 10)
+    now = START + 30_001
+    again: list[Event | bytes] = [Click("u", "i", now, now, "e"), Click("u", "i", now, now, "f", "r"), Tick(now + 2 * MINUTE)]
+    writer = writer_at(tmp_path)
+    writer.begin(10, 13)
+    writer.feed(records(again, first=10))
+    writer.close()
+    found = list(shards.read_from(shards.chain(Layout(tmp_path), "events", 0)))
+    assert [sample.joined for sample in found] == ["direct", "direct", "orphan"]
+
+
+def test_a_loss_is_refused_until_it_is_admitted_and_nothing_is_written_where_none_is(tmp_path: Path) -> None:
+    log = records(mixed_log(1))
+    fed(tmp_path, log, 100)
+    writer = writer_at(tmp_path)
+    with pytest.raises(LogLost, match="starts at offset 290") as refused:
+        writer.begin(290, 300)
+    assert "admit-lost" in refused.value.hint
+    writer.close()
+    assert admitted(tmp_path, 20) is None
+    assert admitted(tmp_path, 290) is not None
+    assert admitted(tmp_path, 290) is None
+
+
+def test_a_chain_that_has_not_begun_cannot_have_lost_anything(tmp_path: Path) -> None:
+    writer = writer_at(tmp_path)
+    with pytest.raises(UsageError, match="no shards"):
+        writer.admit_lost(5, "why")
+    writer.close()
