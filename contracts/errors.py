@@ -35,6 +35,10 @@ class MissingServer(OperatorError):
     """A server that is needed neither answers nor can be started here."""
 
 
+class AccessRefused(OperatorError):
+    """A server answers, and refuses who we are, how we speak, or what we want to do."""
+
+
 class NotYetBuilt(OperatorError):
     """The command is part of the plan, and of a later version."""
 
@@ -62,12 +66,24 @@ class Corrupt(FreshetError):
         self.hint = hint or "Restore the file from a copy, or rebuild it from the event log."
 
 
+class TooLarge(OperatorError):
+    """A file holds, or decompresses to, more than is read at once."""
+
+
 class UnknownSchema(FreshetError):
     """A file was written by a version with another schema."""
 
 
 class StateHeld(FreshetError):
     """A state DB is open in another process, which may be asleep; it is a cache, so another can be begun."""
+
+
+class ProcessFailed(FreshetError):
+    """A process that this one has started ended with an error; `exit_code` is the one that the error deserves."""
+
+    def __init__(self, message: str, *, hint: str = "", exit_code: int = 1) -> None:
+        super().__init__(message, hint=hint)
+        self.exit_code = exit_code
 
 
 class ChainTaken(FreshetError):

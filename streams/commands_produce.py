@@ -14,6 +14,7 @@ from rich.table import Table
 from contracts import command_line
 from contracts.days import bounds
 from contracts.errors import UsageError
+from streams.access import Access
 from streams.produce import COMPRESSIONS, Held, Producer, ensure_topic, held, missing_from
 from streams.settings import StreamsSettings
 from streams.sources.open import open_source
@@ -30,7 +31,7 @@ class Job:
     source: SourceOptions
     days: frozenset[str]
     limit: int | None
-    bootstrap: str
+    access: Access
     topic: str
     partitions: int | None
     compression: str
@@ -44,10 +45,10 @@ def produce(argv: Sequence[str]) -> int:
     job = _job(_parser().parse_args(argv))
     counts: Counter[str] = Counter()
     source = counted(_chosen(open_source(job.source), job), counts)
-    topic = ensure_topic(job.bootstrap, job.topic, job.partitions)
-    before = held(job.bootstrap, topic)
+    topic = ensure_topic(job.access, job.topic, job.partitions)
+    before = held(job.access, topic)
     records = source.records(topic.partitions, job.tick_ms, job.closing_ms)
-    with Producer(job.bootstrap, job.topic, job.compression) as producer, _bar() as bar:
+    with Producer(job.access, job.topic, job.compression) as producer, _bar() as bar:
         task = bar.add_task(f"{source.name} → {job.topic}", total=source.total)
         sent = 0
         for record in records if job.append else missing_from(before, records):
@@ -92,14 +93,14 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _job(arguments: argparse.Namespace) -> Job:
-    settings = StreamsSettings.load()
+    settings = StreamsSettings.load(**({"bootstrap": arguments.bootstrap} if arguments.bootstrap else {}))
     if arguments.closing_minutes < 0:
         raise UsageError("--closing-minutes is negative", hint="Say 0 to close nothing.")
     return Job(
         source=source_options(arguments),
         days=frozenset(arguments.day),
         limit=arguments.limit,
-        bootstrap=arguments.bootstrap or settings.bootstrap,
+        access=settings.access,
         topic=arguments.topic or settings.topic,
         partitions=arguments.partitions,
         compression=arguments.compression,

@@ -16,6 +16,8 @@ from kafka.errors import KafkaError
 
 from contracts.errors import MissingServer
 from contracts.shards import DeadLetter, read_dead_letters
+from streams.access import Access
+from streams.refusals import lacks_right, no_right
 
 if TYPE_CHECKING:
     from streams.shard_writer import PartitionWriter
@@ -27,11 +29,14 @@ PATIENCE_S = 30.0
 class DeadLetterTopic:
     """Sends to `topic`; does nothing where the name is empty."""
 
-    def __init__(self, bootstrap: str, topic: str) -> None:
-        self._bootstrap, self._topic = bootstrap, topic
+    def __init__(self, access: Access, topic: str) -> None:
+        self._access, self._topic = access, topic
 
     def send(self, writer: PartitionWriter) -> int:
-        """Send the dead letters of all shards that have not been sent; return how many. Raises `MissingServer`."""
+        """Send the dead letters of all shards that have not been sent; return how many.
+
+        Raises `MissingServer`, `AccessRefused`.
+        """
         if not self._topic:
             return 0
         chain, state = writer.chain, writer.state
@@ -54,6 +59,8 @@ class DeadLetterTopic:
             for future in sent:
                 future.get(timeout=PATIENCE_S)
         except KafkaError as error:
+            if lacks_right(error):
+                raise no_right(self._access, f"write to topic {self._topic!r}") from None
             raise MissingServer(
                 f"dead letters could not be sent to topic {self._topic}: {error}",
                 hint="Create the topic, or see to the broker: the worker goes on from the first letter not sent.",
@@ -61,4 +68,4 @@ class DeadLetterTopic:
 
     @cached_property
     def _producer(self) -> KafkaProducer:
-        return KafkaProducer(bootstrap_servers=self._bootstrap.split(","), acks="all", bootstrap_timeout_ms=10_000)
+        return KafkaProducer(**self._access.client(), acks="all")

@@ -15,13 +15,20 @@ from types import TracebackType
 from typing import Any, Self
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
-from kafka.errors import KafkaError, TopicAlreadyExistsError
+from kafka.errors import (
+    BrokerResponseError,
+    KafkaError,
+    TopicAlreadyExistsError,
+    TopicAuthorizationFailedError,
+)
 
-from contracts.errors import MissingServer, UsageError
+from contracts.errors import MissingServer, OperatorError, UsageError
 from contracts.events import MAX_VALUE_BYTES
+from streams.access import Access
 from streams.log import LogRecord
 from streams.pipeline import Topic
-from streams.topics import TIMEOUT_MS, Log, no_broker
+from streams.refusals import lacks_right, no_broker, no_right
+from streams.topics import TIMEOUT_MS, Log
 
 PARTITIONS = 8
 COMPRESSIONS = ("lz4", "gzip", "snappy", "zstd", "none")
@@ -31,27 +38,30 @@ _BATCH_BYTES, _LINGER_MS = 1 << 18, 20
 _PATIENCE_S = 5
 
 
-def ensure_topic(bootstrap: str, name: str, partitions: int | None = None) -> Topic:
+def ensure_topic(access: Access, name: str, partitions: int | None = None) -> Topic:
     """Return the topic, created if it is absent (8 partitions if `partitions` is None).
 
-    Raises `MissingServer`, and `UsageError` where it exists with another number of partitions or cannot exist.
+    Raises `MissingServer`, `AccessRefused`, and `UsageError` where it exists with another number of partitions or
+    cannot exist.
     """
     try:
-        admin = KafkaAdminClient(bootstrap_servers=bootstrap.split(","), bootstrap_timeout_ms=TIMEOUT_MS)
+        admin = KafkaAdminClient(**access.client())
     except (KafkaError, ValueError) as error:
-        raise no_broker(bootstrap, error) from None
+        raise no_broker(access, error) from None
     settings = {"max.message.bytes": str(_RECORD_BYTES)}
     try:
         admin.create_topics(
             {name: {"num_partitions": partitions or PARTITIONS, "configs": settings}}, wait_for_metadata=True
         )
-    except TopicAlreadyExistsError:
-        pass
+    except (TopicAlreadyExistsError, TopicAuthorizationFailedError):
+        pass  # who may not create it may still use it where it exists
+    except BrokerResponseError as error:
+        raise UsageError(f"topic {name!r} cannot be created on {access.bootstrap}: {error.description}") from None
     except KafkaError as error:
-        raise UsageError(f"topic {name!r} cannot be created on {bootstrap}: {error}") from None
+        raise no_broker(access, error) from None
     finally:
         admin.close()
-    topic = Log(bootstrap, name).identity()
+    topic = Log(access, name).identity()
     if partitions is not None and topic.partitions != partitions:
         raise UsageError(
             f"topic {name!r} has {topic.partitions} partitions, not {partitions}",
@@ -69,22 +79,21 @@ class Held:
     last_values: dict[int, bytes]
 
 
-def held(bootstrap: str, topic: Topic) -> Held:
-    """Ask the broker what `topic` holds. Raises `MissingServer`."""
+def held(access: Access, topic: Topic) -> Held:
+    """Ask the broker what `topic` holds. Raises `MissingServer`, `AccessRefused`."""
     try:
         consumer = KafkaConsumer(
-            bootstrap_servers=bootstrap.split(","),
-            bootstrap_timeout_ms=TIMEOUT_MS,
+            **access.client(),
             enable_auto_commit=False,
             auto_offset_reset="earliest",
         )
     except (KafkaError, ValueError) as error:
-        raise no_broker(bootstrap, error) from None
+        raise no_broker(access, error) from None
     try:
         ends = consumer.end_offsets([TopicPartition(topic.name, number) for number in range(topic.partitions)])
         values = {assigned.partition: _value_before(consumer, assigned, end) for assigned, end in ends.items() if end}
     except KafkaError as error:
-        raise no_broker(bootstrap, error) from None
+        raise no_broker(access, error, f"read topic {topic.name!r}") from None
     finally:
         consumer.close()
     return Held(topic, {assigned.partition: int(end) for assigned, end in ends.items()}, values)
@@ -112,14 +121,13 @@ def missing_from(held: Held, records: Iterable[LogRecord]) -> Iterator[LogRecord
 class Producer:
     """Sends the records of a log to one topic. Use it as a context manager: what was sent is flushed on a good exit."""
 
-    def __init__(self, bootstrap: str, topic: str, compression: str = "lz4") -> None:
-        """Raises `MissingServer` where no broker answers."""
-        self._bootstrap, self._topic = bootstrap, topic
+    def __init__(self, access: Access, topic: str, compression: str = "lz4") -> None:
+        """Raises `MissingServer` where no broker answers, `AccessRefused` where none lets us in."""
+        self._access, self._topic = access, topic
         self._failure: Exception | None = None
         try:
             self._producer = KafkaProducer(
-                bootstrap_servers=bootstrap.split(","),
-                bootstrap_timeout_ms=TIMEOUT_MS,
+                **access.client(),
                 acks="all",
                 compression_type=None if compression == "none" else compression,
                 batch_size=_BATCH_BYTES,
@@ -129,13 +137,13 @@ class Producer:
                 allow_auto_create_topics=False,
             )
         except (KafkaError, ValueError) as error:
-            raise no_broker(bootstrap, error) from None
+            raise no_broker(access, error) from None
         self._next: dict[int, int] = {}
 
     def send(self, records: Iterable[LogRecord]) -> int:
         """Hand records over, in order; return how many. They are in the topic once `flush` has returned.
 
-        Raises `MissingServer` as soon as the broker has refused one.
+        Raises `MissingServer` or `AccessRefused` as soon as the broker has refused one.
         """
         count = 0
         for record in records:
@@ -182,9 +190,11 @@ class Producer:
     def _failed(self, error: Exception) -> None:
         self._failure = self._failure or error
 
-    def _refused(self, error: Exception) -> MissingServer:
+    def _refused(self, error: Exception) -> OperatorError:
+        if lacks_right(error):
+            return no_right(self._access, f"write to topic {self._topic!r}")
         return MissingServer(
-            f"topic {self._topic} on {self._bootstrap} took a record no more: {error}",
+            f"topic {self._topic} on {self._access.bootstrap} took a record no more: {error}",
             hint="See to the broker, then run the same command again: it goes on where it stopped.",
         )
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
-from kafka.errors import KafkaError, KafkaTimeoutError
+from kafka.errors import KafkaError, RetriableError, TopicAuthorizationFailedError
 
-from contracts.errors import LogLost, MissingInput, MissingServer
+from contracts.errors import LogLost, MissingInput
+from streams.access import Access
 from streams.pipeline import Topic
+from streams.refusals import no_broker, no_right
 
 TIMEOUT_MS = 10_000
 
@@ -18,37 +22,51 @@ TIMEOUT_MS = 10_000
 class Log:
     """A topic on a broker; each question opens a connection of its own and closes it."""
 
-    bootstrap: str
+    access: Access
     topic: str
 
     def identity(self) -> Topic:
-        """Return id and partition count. Raises `MissingServer`, `MissingInput`."""
-        try:
-            admin = KafkaAdminClient(bootstrap_servers=self.bootstrap.split(","), bootstrap_timeout_ms=TIMEOUT_MS)
-        except (KafkaError, ValueError) as error:
-            raise no_broker(self.bootstrap, error) from None
-        try:
+        """Return id and partition count. Raises `MissingServer`, `AccessRefused`, `MissingInput`."""
+        with self._admin(f"look at topic {self.topic!r}") as admin:
             found = admin.describe_topics([self.topic])
-        except KafkaError:
-            found = []
-        finally:
-            admin.close()
+        if any(t.get("error_code") == TopicAuthorizationFailedError.errno for t in found):
+            raise no_right(self.access, f"look at topic {self.topic!r}")
         topic = next((t for t in found if not t.get("error_code") and t.get("partitions")), None)
         if topic is None:
             raise MissingInput(
-                f"topic {self.topic!r} does not exist on {self.bootstrap}",
+                f"topic {self.topic!r} does not exist on {self.access.bootstrap}",
                 hint="Create it, or fill it from a log with `freshet produce --data FILE`.",
             )
         return Topic(self.topic, str(uuid.UUID(str(topic["topic_id"]))), len(topic["partitions"]))
 
+    def require_read(self, group: str) -> None:
+        """Raise `AccessRefused` unless we may read the topic as members of `group`, as far as the broker says.
+
+        It says nothing of a group that was never there, nor before a new cluster has coordinators for groups.
+        """
+        with self._admin(f"join group {group!r}") as admin:
+            topics = admin.describe_topics([self.topic])
+            try:
+                groups = admin.describe_groups([group])
+            except RetriableError:
+                groups = {group: {}}
+        rights = [(topics[0], f"read topic {self.topic!r}"), (groups[group], f"join group {group!r}")]
+        for described, doing in rights:
+            granted = described.get("authorized_operations")
+            if granted is not None and "READ" not in granted:
+                raise no_right(self.access, doing)
+
     def span(self, partition: int) -> tuple[int, int]:
         """Return the first offset that the log of a partition still holds, and its next one, committed or not."""
-        consumer, assigned = self._consumer(partition, "read_uncommitted")
-        try:
+        with self._consumer(partition, "read_uncommitted") as (consumer, assigned):
             start, end = consumer.beginning_offsets([assigned]), consumer.end_offsets([assigned])
             return int(start[assigned]), int(end[assigned])
-        finally:
-            consumer.close()
+
+    def ends(self, partitions: Sequence[int]) -> dict[int, int]:
+        """Return by partition the next offset that a reader of committed records may see; at least one is asked for."""
+        with self._consumer(partitions[0]) as (consumer, _):
+            found = consumer.end_offsets([TopicPartition(self.topic, partition) for partition in partitions])
+            return {asked.partition: int(offset) for asked, offset in found.items()}
 
     def next_available(self, partition: int, offset: int) -> int:
         """Return the offset of the first committed record at `offset` or later; it must exist already.
@@ -56,8 +74,7 @@ class Log:
         This is what proves a gap: a compacted or transactional log has holes, anything else that leaps was not
         fetched. Raises `LogLost` when the log starts after `offset`.
         """
-        consumer, assigned = self._consumer(partition)
-        try:
+        with self._consumer(partition) as (consumer, assigned):
             start = int(consumer.beginning_offsets([assigned])[assigned])
             if start > offset:
                 raise LogLost(
@@ -67,29 +84,40 @@ class Log:
             consumer.seek(assigned, offset)
             records = consumer.poll(timeout_ms=TIMEOUT_MS, max_records=1)
             return int(records[assigned][0].offset) if records else offset
-        finally:
-            consumer.close()
 
-    def _consumer(self, partition: int, isolation: str = "read_committed") -> tuple[KafkaConsumer, TopicPartition]:
+    @contextmanager
+    def _admin(self, doing: str) -> Iterator[KafkaAdminClient]:
+        """Have an admin client; what it raises is told as `no_broker` tells it."""
+        try:
+            admin = KafkaAdminClient(**self.access.client())
+        except (KafkaError, ValueError) as error:
+            raise no_broker(self.access, error) from None
+        try:
+            yield admin
+        except KafkaError as error:
+            raise no_broker(self.access, error, doing) from None
+        finally:
+            admin.close()
+
+    @contextmanager
+    def _consumer(
+        self, partition: int, isolation: str = "read_committed"
+    ) -> Iterator[tuple[KafkaConsumer, TopicPartition]]:
+        """Have a consumer of one partition; what it raises is told as `no_broker` tells it."""
         try:
             consumer = KafkaConsumer(
-                bootstrap_servers=self.bootstrap.split(","),
-                bootstrap_timeout_ms=TIMEOUT_MS,
+                **self.access.client(),
                 enable_auto_commit=False,
                 auto_offset_reset="none",
                 isolation_level=isolation,
             )
         except (KafkaError, ValueError) as error:
-            raise no_broker(self.bootstrap, error) from None
+            raise no_broker(self.access, error) from None
         assigned = TopicPartition(self.topic, partition)
-        consumer.assign([assigned])
-        return consumer, assigned
-
-
-def no_broker(bootstrap: str, error: Exception) -> MissingServer:
-    """Return the error that tells a person which broker did not answer and what to check."""
-    reason = "nothing answers there" if isinstance(error, KafkaTimeoutError) else str(error)
-    return MissingServer(
-        f"no Kafka broker at {bootstrap}: {reason}",
-        hint="Check the address (--bootstrap, FRESHET_STREAMS_BOOTSTRAP), or start one: `python -m infra.kafka up`.",
-    )
+        try:
+            consumer.assign([assigned])
+            yield consumer, assigned
+        except KafkaError as error:
+            raise no_broker(self.access, error, f"read topic {self.topic!r}") from None
+        finally:
+            consumer.close()

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import Any, ClassVar
 
+from faust import SASLCredentials, SSLCredentials
 from faust.transport.drivers import aiokafka as driver
+
+from streams.access import Access
 
 
 class _ConsumerThread(driver.AIOKafkaConsumerThread):
@@ -24,3 +27,15 @@ class ReadCommitted(driver.Transport):
     """The transport that an app gets instead of the default one."""
 
     Consumer: ClassVar[Any] = _Consumer
+
+
+def credentials(access: Access) -> Any:
+    """Return what Faust takes as `broker_credentials`: None where the brokers ask nothing."""
+    if access.uses_sasl:
+        return SASLCredentials(
+            username=access.sasl_username,
+            password=access.password,
+            mechanism=access.sasl_mechanism,
+            ssl_context=access.tls,
+        )
+    return SSLCredentials(access.tls) if access.uses_tls else None

@@ -8,6 +8,7 @@ import uuid
 from pathlib import Path
 
 from contracts.errors import UsageError
+from infra.kafka.demands import Demands
 from infra.kafka.jars import fetch_jars
 from infra.kafka.java import require_java
 from infra.kafka.readiness import broker_answers
@@ -30,12 +31,16 @@ class LocalBroker(LocalServer):
     name = "kafka"
     stop_patience_s = STOP_PATIENCE_S
 
-    def __init__(self, folder: Path | None = None, port: int | None = None) -> None:
-        """`folder`: where data and log go (a temporary one if None); `port`: for clients (a free one if None)."""
+    def __init__(self, folder: Path | None = None, port: int | None = None, demands: Demands | None = None) -> None:
+        """`folder`: where data and log go (a temporary one if None); `port`: for clients (a free one if None).
+
+        With `demands` there are listeners beside the plain one, for clients that have to prove who they are.
+        """
         if port is not None and not is_free(port):
             raise UsageError(f"Port {port} is in use.", hint="Name another port, or end what listens there.")
         chosen, controller_port, internal_port = free_ports(3)
         self._listeners = Listeners("127.0.0.1", port or chosen, controller_port, internal_port, port or chosen)
+        self._demands = demands
         super().__init__(folder)
 
     @property
@@ -73,10 +78,13 @@ class LocalBroker(LocalServer):
         """Write the settings, and make the data folder that of a new cluster unless it already is one's."""
         data = self.folder / "data"
         data.mkdir(parents=True, exist_ok=True)
-        self._properties.write_text(as_properties(broker_settings(self._listeners, str(data))), encoding="utf-8")
+        settings, words = broker_settings(self._listeners, str(data)), list[str]()
+        if self._demands is not None:
+            settings, words = self._demands.added_to(settings), self._demands.format_arguments()
+        self._properties.write_text(as_properties(settings), encoding="utf-8")
         logging = f"-Dlog4j2.configurationFile={_LOG4J}"
         tool = ["java", logging, "-cp", classpath, "kafka.tools.StorageTool", "format", "--ignore-formatted"]
-        command = [*tool, "-t", cluster_id(str(data)), "-c", str(self._properties)]
+        command = [*tool, "-t", cluster_id(str(data)), "-c", str(self._properties), *words]
         answer = subprocess.run(command, capture_output=True, text=True, check=False)
         if answer.returncode != 0:
             said = answer.stdout + answer.stderr

@@ -82,10 +82,16 @@ def install_servers(log: Callable[[str], None]) -> None:
     It is the tests that call it, not the demo. Raises MissingServer, with what to install, where installing is not
     possible or not allowed.
     """
-    if docker_answers() or java_and_maven_there():
+    if not docker_answers():
+        install_java(log, "no Docker engine answers")
+
+
+def install_java(log: Callable[[str], None], why: str) -> None:
+    """Do so whatever Docker does, for a broker that has to be a local process; `why` it has to is told."""
+    if java_and_maven_there():
         return
     if not may_install():
-        raise _nothing_there("no Docker engine answers")
+        raise _nothing_there(why)
     refresh_lists()
     runtime = next((name for name in _RUNTIMES if known_to_apt(name)), _RUNTIMES[0])
     install_packages([runtime, "maven"], log)

@@ -68,6 +68,8 @@ def _log_settings() -> dict[str, str]:
     return {
         "auto.create.topics.enable": "false",
         "group.initial.rebalance.delay.ms": "0",
+        # 6 s by default: tests of workers that die or sleep would wait for it each time.
+        "group.min.session.timeout.ms": "1000",
         "message.max.bytes": str(MAX_RECORD_BYTES),
         "replica.fetch.max.bytes": str(MAX_RECORD_BYTES),
         # Retention goes by the records' own time: a day of 2017 replayed now would be deleted while it is read.

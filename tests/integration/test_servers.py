@@ -19,6 +19,7 @@ from infra.kafka.container import ContainerBroker
 from infra.kafka.readiness import broker_answers
 from infra.kafka.settings import MAX_RECORD_BYTES
 from infra.milvus.server import MilvusServer
+from streams.access import Access
 from streams.produce import ensure_topic
 from tests.support.servers import make_topic, unique_name
 
@@ -168,7 +169,7 @@ def test_a_broker_that_keeps_its_topics_has_them_when_it_is_made_anew(kafka: Bro
     for _ in range(3):
         broker = start_keeping(kind, tmp_path / "kept", lambda sentence: None)
         try:
-            ids.append(ensure_topic(broker.bootstrap, "kept", 2).topic_id)
+            ids.append(ensure_topic(Access.plain(broker.bootstrap), "kept", 2).topic_id)
         finally:
             broker.close()
     assert len(set(ids)) == 1

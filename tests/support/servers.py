@@ -17,10 +17,11 @@ from kafka import KafkaAdminClient
 
 from contracts.errors import FreshetError
 from infra.kafka.broker import LocalBroker
-from infra.kafka.choose import Broker, docker_answers, install_servers, start_broker
+from infra.kafka.choose import Broker, docker_answers, install_java, install_servers, start_broker
 from infra.milvus.server import MilvusServer
+from tests.support.secured import SecuredBroker
 
-SERVER_FIXTURES = frozenset({"kafka", "milvus_server"})
+SERVER_FIXTURES = frozenset({"kafka", "secured_kafka", "milvus_server"})
 Server = TypeVar("Server")
 _sentences = pytest.StashKey[list[str]]()
 _numbers = itertools.count(1)
@@ -39,6 +40,23 @@ def kafka(pytestconfig: pytest.Config) -> Iterator[Broker]:
     if isinstance(broker, LocalBroker):
         why = "the container did not start" if docker_answers() else "no Docker engine answered"
         say(f"The container path was not taken: {why}.")
+    try:
+        yield broker
+    finally:
+        broker.close()
+
+
+@pytest.fixture(scope="session")
+def secured_kafka(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredBroker]:
+    """A started Kafka broker, a local process, that demands passwords, certificates and rights."""
+    say = pytestconfig.stash[_sentences].append
+
+    def start() -> SecuredBroker:
+        install_java(say, "the broker that demands passwords is a local process")
+        return SecuredBroker(tmp_path_factory.mktemp("secured")).__enter__()
+
+    broker = _or_fail(start)
+    say("Kafka that demands passwords and certificates ran as a local Java process.")
     try:
         yield broker
     finally:

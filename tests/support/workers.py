@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import Protocol
 
 from kafka import KafkaProducer
 
@@ -22,10 +23,18 @@ REPOSITORY = Path(__file__).parents[2]
 PATIENCE_S = 90.0
 
 
+class Addressed(Protocol):
+    """What clients reach."""
+
+    @property
+    def bootstrap(self) -> str:
+        """Return its `host:port`."""
+
+
 class Worker:
     """A `freshet streams worker` process; leaving the block kills it."""
 
-    def __init__(self, broker: Broker, topic: str, layout: Layout, crash_at: str = "", **settings: str) -> None:
+    def __init__(self, broker: Addressed, topic: str, layout: Layout, crash_at: str = "", **settings: str) -> None:
         variables = {f"FRESHET_STREAMS_{name.upper()}": value for name, value in settings.items()}
         self.log = layout.root / f"worker-{time.monotonic_ns()}.log"
         self.log.parent.mkdir(parents=True, exist_ok=True)
