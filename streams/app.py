@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 from typing import Any
 
@@ -9,30 +10,32 @@ import faust
 from faust.types import TP
 
 from contracts.layout import Layout
-from streams.agents import Assignment, consume, or_die
+from streams.agents import Assignment, consume, die, or_die
+from streams.dead_letters import DeadLetterTopic
+from streams.operations import operating
+from streams.owned import Place
 from streams.scheduler import ChunkScheduler, ChunkSchema
 from streams.settings import StreamsSettings
 from streams.topics import Log
-from streams.transport import ReadCommitted
+from streams.transport import ReadCommitted, credentials
+from streams.vitals import Vitals
 
-SEEK_IDLE_S = 2.0
+IDLE_S = 2.0
+HINT_S = 1.0
 
 
-def build_app(settings: StreamsSettings, layout: Layout, worker: str) -> Any:
-    """Return the app of one worker process. Raises `MissingServer`, `MissingInput` when the topic is not there."""
-    log = Log(settings.bootstrap, settings.topic)
-    identity = log.identity()
-    if settings.dead_letter_topic:
-        Log(settings.bootstrap, settings.dead_letter_topic).identity()  # refused now, not at the first dead letter
-    data = layout.worker_data(worker)
+def build_app(settings: StreamsSettings, place: Place, worker: str) -> Any:
+    """Return the app of one worker process."""
+    data = place.layout.worker_data(worker)
     data.mkdir(parents=True, exist_ok=True)
     app = faust.App(
         settings.group,
-        broker=[f"kafka://{address}" for address in settings.bootstrap.split(",")],
+        broker=[f"kafka://{address}" for address in settings.access.servers],
+        broker_credentials=credentials(settings.access),
         datadir=str(data),
         ConsumerScheduler=ChunkScheduler,
-        broker_session_timeout=10,
-        broker_heartbeat_interval=3,
+        broker_session_timeout=settings.session_seconds,
+        broker_heartbeat_interval=max(1, settings.session_seconds // 3),
         consumer_auto_offset_reset="earliest",
         consumer_max_fetch_size=4 << 20,
         stream_buffer_maxsize=64,
@@ -44,33 +47,54 @@ def build_app(settings: StreamsSettings, layout: Layout, worker: str) -> Any:
         processing_guarantee="at_least_once",
     )
     app.transport = ReadCommitted(app.conf.broker_consumer, app)
-    topic = app.topic(
-        settings.topic, schema=ChunkSchema(key_type=bytes, value_type=bytes), acks=False, partitions=identity.partitions
-    )
-    assignment = Assignment(layout, settings, identity, log, app)
+    schema = ChunkSchema(key_type=bytes, value_type=bytes)
+    topic = app.topic(settings.topic, schema=schema, acks=False, partitions=place.topic.partitions)
+    assignment = Assignment(place, lambda: app.consumer)
     app.agent(topic, name="shards")(consume(assignment))
     _connect(app, assignment, settings.topic)
     return app
 
 
 def _connect(app: Any, assignment: Assignment, topic: str) -> None:
-    """Have Kafka's assignments followed, and idle partitions looked after."""
+    """Have Kafka's assignments followed, idle partitions looked after, and everything given back at the end."""
 
     @app.on_partitions_assigned.connect(weak=False)  # type: ignore[untyped-decorator]
     async def assigned(_: Any, assigned: set[TP], **__: Any) -> None:
-        assignment.own({tp.partition for tp in assigned if tp.topic == topic})
-        app.add_future(or_die(assignment.open_owned()))
+        await or_die(assignment.own({tp.partition for tp in assigned if tp.topic == topic}))
 
     @app.on_partitions_revoked.connect(weak=False)  # type: ignore[untyped-decorator]
     async def revoked(_: Any, revoked: set[TP], **__: Any) -> None:
         await or_die(assignment.give_back({tp.partition for tp in revoked if tp.topic == topic}))
 
-    @app.timer(SEEK_IDLE_S)  # type: ignore[untyped-decorator]
-    async def seek_idle() -> None:
-        await or_die(assignment.seek_idle())
+    @app.on_before_shutdown.connect(weak=False)  # type: ignore[untyped-decorator]
+    async def stopping(*_: Any, **__: Any) -> None:
+        await or_die(assignment.stop())
+
+    @app.timer(IDLE_S)  # type: ignore[untyped-decorator]
+    async def look_after_idle() -> None:
+        await or_die(assignment.look_after_idle())
+
+    @app.timer(HINT_S)  # type: ignore[untyped-decorator]
+    async def tell_kafka() -> None:
+        await or_die(assignment.tell_kafka())
 
 
 def run_worker(settings: StreamsSettings, layout: Layout, worker: str) -> None:
-    """Run a worker until SIGTERM or Ctrl-C. What was not committed is read again by the next owner."""
-    app = build_app(settings, layout, worker)
-    faust.Worker(app, loglevel="WARNING", quiet=True, workdir=Path.cwd()).execute_from_commandline()
+    """Run a worker until SIGTERM or Ctrl-C. What was not committed is read again by the next owner.
+
+    Raises `MissingServer`, `MissingInput` when a topic is not there, `AccessRefused` where a right is missing,
+    `UsageError` when the health page cannot listen.
+    """
+    log = Log(settings.access, settings.topic)
+    topic = log.identity()
+    log.require_read(settings.group)
+    if settings.dead_letter_topic:
+        Log(settings.access, settings.dead_letter_topic).identity()  # refused now, not at the first dead letter
+    vitals, letters = Vitals(), DeadLetterTopic(settings.access, settings.dead_letter_topic)
+    app = build_app(settings, Place(layout, settings, topic, log, vitals, letters), worker)
+    gc.freeze()  # what is loaded by now stays: the collector need not walk it again and again
+    gc.set_threshold(50_000, 20, 100)
+    with operating(settings, vitals, log, die):
+        process = faust.Worker(app, quiet=True, workdir=Path.cwd(), override_logging=False, redirect_stdouts=False)
+        process.spinner = None  # it would write to a terminal, and into a log
+        process.execute_from_commandline()
