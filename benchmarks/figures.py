@@ -27,7 +27,10 @@ class Machine(msgspec.Struct, frozen=True):
 
 
 class Figure(msgspec.Struct, frozen=True):
-    """One row of the results. `ratio` >= `bar` is good, whichever way the unit runs; `note` holds the spreads."""
+    """One row of the results. A higher `ratio` is better, whichever way the unit runs; `note` holds the spreads.
+
+    `must` (`bar` in the file): the lowest good ratio; `aim`: the one that is worked for; None: there is none.
+    """
 
     figure: str
     unit: str
@@ -35,23 +38,24 @@ class Figure(msgspec.Struct, frozen=True):
     peer: float
     peer_name: str
     ratio: float
-    bar: float
     machine: Machine
+    must: float | None = msgspec.field(default=None, name="bar")
+    aim: float | None = None
     note: str = ""
 
-    @property
-    def good(self) -> bool:
-        """Whether the bar is met."""
-        return self.ratio >= self.bar
+    def verdict(self, asked: float | None) -> str:
+        """Return a ratio that was asked for with whether it is met, a dash where none was."""
+        return "–" if asked is None else f"{asked:g}x {'met' if self.ratio >= asked else 'missed'}"
 
 
 class Comparison(msgspec.Struct, frozen=True):
-    """What is compared with whom. `bar`: the lowest good ratio, 2.0 being twice as good as the peer."""
+    """What is compared with whom. `must`, `aim`: ratios asked for, 2.0 being twice as good as the peer."""
 
     figure: str
     unit: str
     peer_name: str
-    bar: float
+    must: float | None = None
+    aim: float | None = None
     less_is_better: bool = False
 
 
@@ -72,15 +76,21 @@ def compared(
         peer=_rounded(theirs),
         peer_name=what.peer_name,
         ratio=_rounded(_ratio(what, mine, theirs)),
-        bar=what.bar,
         machine=machine,
+        must=what.must,
+        aim=what.aim,
         note=f"Medians; ours {spread(ours)}, peer {spread(peer)}; {_by_round(what, ours, peer)}. {note}".strip(),
     )
 
 
 def spread(values: Sequence[float]) -> str:
     """Return least and most of some rounds in words."""
-    return f"{min(values):,.0f} to {max(values):,.0f} in {len(values)} round{'s' if len(values) > 1 else ''}"
+    return f"{amount(min(values))} to {amount(max(values))} in {len(values)} round{'s' if len(values) > 1 else ''}"
+
+
+def amount(value: float) -> str:
+    """Return a number for people: thousands separated, small ones with their digits."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def this_machine() -> Machine:
