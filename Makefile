@@ -4,10 +4,16 @@ BIN := .venv/bin
 DATA ?=
 FORMAT ?=
 SPEED ?=
+ROUNDS ?= 20
+SEED ?= 1
+FAULT ?=
+WORKERS ?= 3
+SECONDS ?= 60
+TARGET ?=
 SOURCE = $(if $(DATA),--data '$(DATA)') $(if $(FORMAT),--format $(FORMAT))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo replay test check format bench clean
+.PHONY: help setup demo replay test torture fuzz check format bench clean
 
 help: ## this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,11 +23,17 @@ setup: .venv/.demo ## the virtual environment .venv with the command .venv/bin/f
 demo: .venv/.demo ## a click's whole way, with a page of results: DATA=<file or folder> FORMAT=globo|csv|jsonl|synthetic SPEED=<times real time>
 	@$(BIN)/freshet demo $(SOURCE) $(if $(SPEED),--speed $(SPEED)) $(ARGS)
 
-replay: .venv/.demo ## backfill one day into a run folder of its own: DAY=2017-10-05 DATA=... FORMAT=...
+replay: .venv/.demo ## backfill one day into a run folder of its own: DAY=2017-10-05 DATA=... FORMAT=..., ARGS=--from-kafka for a topic
 	@$(BIN)/freshet streams replay $(if $(DAY),--day $(DAY)) $(SOURCE) $(ARGS)
 
 test: .venv/.dev ## all tests, the integration tests against real servers among them
 	@$(BIN)/python -m pytest $(ARGS)
+
+torture: .venv/.dev ## workers on a real Kafka under seeded faults, and nothing lost: ROUNDS=20 SEED=1 FAULT=<one alone> WORKERS=3
+	@$(BIN)/python -m tests.torture --rounds $(ROUNDS) --seed $(SEED) --fault '$(FAULT)' --workers $(WORKERS) $(ARGS)
+
+fuzz: .venv/.fuzz ## foreign bytes for the readers, guided by coverage: SECONDS=60 for each TARGET=samples|tfrecord|events|manifest (all)
+	@$(BIN)/python -m tests.fuzz --seconds $(SECONDS) $(if $(TARGET),--target $(TARGET)) $(ARGS)
 
 check: .venv/.dev ## lint, format check, mypy --strict and the tests that need no server; changes nothing
 	@$(BIN)/ruff check .
@@ -32,8 +44,8 @@ check: .venv/.dev ## lint, format check, mypy --strict and the tests that need n
 format: .venv/.dev ## put the code into the house format
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
 
-bench: .venv/.dev ## every benchmark: benchmarks/results/*.json and the table in the README
-	@$(BIN)/python -m benchmarks $(ARGS)
+bench: .venv/.bench ## every benchmark: benchmarks/results/*.json and the table in the README; DATA=<a day of Globo clicks>
+	@$(if $(DATA),FRESHET_BENCH_DATA='$(DATA)') $(BIN)/python -m benchmarks $(ARGS)
 
 clean: ## remove run folders and caches of this checkout (not .venv)
 	rm -rf var build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
@@ -51,3 +63,11 @@ clean: ## remove run folders and caches of this checkout (not .venv)
 	@echo "Installing into .venv; the first time torch alone can be gigabytes (README: a smaller build)."
 	@$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
 	@touch $@ .venv/.demo
+
+.venv/.bench: pyproject.toml | .venv/.dev
+	@echo "Installing the peers of the benchmarks into .venv."
+	@if $(BIN)/pip install --quiet --disable-pip-version-check -e '.[bench]'; then touch $@ .venv/.dev .venv/.demo; else echo "freshet: pip has said why the peers cannot be installed here; the figures beside them will fail" >&2; fi
+
+.venv/.fuzz: pyproject.toml | .venv/.dev
+	@$(BIN)/pip install --quiet --disable-pip-version-check -e '.[fuzz]'
+	@touch $@ .venv/.dev .venv/.demo

@@ -1,7 +1,8 @@
 """Named crash points: before and after each step of a durable sequence, chosen by an environment variable.
 
 `FRESHET_CRASH_AT=shards.commit.2` kills the process (SIGKILL, nothing is cleaned up) the first time that the point is
-reached, `shards.commit.2@5` the fifth time. Unset, a point costs one call of an empty function.
+reached, `shards.commit.2@5` the fifth time. `stop:shards.commit.2@5` stops it there instead (SIGSTOP), until somebody
+sends SIGCONT: a process that sleeps in the middle of a sequence. Unset, a point costs one call of an empty function.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import signal
 from collections.abc import Callable
 
 VARIABLE = "FRESHET_CRASH_AT"
+STOP = "stop:"
 
 
 def _never(point: str) -> None:
@@ -18,7 +20,8 @@ def _never(point: str) -> None:
 
 
 def _crash_at(chosen: str) -> Callable[[str], None]:
-    name, _, times = chosen.partition("@")
+    name, _, times = chosen.removeprefix(STOP).partition("@")
+    blow = signal.SIGSTOP if chosen.startswith(STOP) else signal.SIGKILL
     left = int(times or 1)
 
     def reach(point: str) -> None:
@@ -26,7 +29,7 @@ def _crash_at(chosen: str) -> Callable[[str], None]:
         if point == name:
             left -= 1
             if left == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
+                os.kill(os.getpid(), blow)
 
     return reach
 

@@ -48,10 +48,8 @@ class StageSettings(BaseSettings):
             return cls(_env_prefix=prefix, **overrides)
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
-            key = ".".join(map(str, first["loc"]))
-            wrong = "there is no such setting" if first["type"] == "extra_forbidden" else first["msg"]
             raise UsageError(
-                f"setting {key!r} of stage {cls.stage}: {wrong}",
+                f"setting {_key(first['loc'])!r} of stage {cls.stage}: {_wrong(first['type'], first['msg'])}",
                 hint=f"See {config_folder() / (cls.stage + '.toml')} and the variables {prefix}*.",
             ) from None
         except SettingsError as error:
@@ -83,3 +81,13 @@ class StageSettings(BaseSettings):
         shared = {key: os.environ[name] for key, name in cls.shared_variables.items() if os.environ.get(name)}
         toml = TomlConfigSettingsSource(settings_cls, config_folder() / f"{cls.stage}.toml")
         return init_settings, env_settings, InitSettingsSource(settings_cls, shared), toml
+
+
+def _key(place: tuple[int | str, ...]) -> str:
+    """Return a key as one would look for it; the tables of an array count from 1: `source[1].click.user`."""
+    return "".join(f"[{part + 1}]" if isinstance(part, int) else f".{part}" for part in place).removeprefix(".")
+
+
+def _wrong(kind: str, message: str) -> str:
+    known = {"extra_forbidden": "there is no such setting", "union_tag_not_found": "it does not say its kind"}
+    return known.get(kind, message.removeprefix("Value error, "))

@@ -14,6 +14,7 @@ import msgspec
 from contracts import commit, shards
 from contracts.errors import ChainBroken, ChainTaken, LogChanged, LogLost, UsageError
 from contracts.layout import Layout
+from contracts.partitions import PARTITIONER
 from contracts.shards import Shard, ShardChain
 from contracts.state_db import KeyRange, StateDB
 from streams.clock import NOT_STARTED, Reading
@@ -210,4 +211,9 @@ def _check_same_log(topic: Topic, head: Shard) -> None:
             f"the shards of {topic.name} were made from topic id {head.topic_id} with {head.partitions} partitions, "
             f"but the log now has id {topic.topic_id} and {topic.partitions} partitions",
             hint="The topic was deleted and created anew, or extended, or a log's files changed: use a new --root.",
+        )
+    if head.partitioner != PARTITIONER:
+        raise LogChanged(
+            f"the users of {topic.name} were dealt to partitions by {head.partitioner!r}, and now are by {PARTITIONER!r}",
+            hint="Users would change their partitions: use the version that wrote them, or a new --root.",
         )

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-import random
-import struct
 import subprocess
 from pathlib import Path
-from typing import get_args
 
 import pytest
 
-from contracts import samples
-from contracts.events import Context, Rejected
-from contracts.samples import Sample, Source
+from contracts import sample_encoding
+from contracts.sample_columns import SCHEMA
+from contracts.samples import Sample, columns_of
+from tests.conformance.random_samples import random_samples
 from tests.golden import make, specimens
 from tests.support.damage import flips
 
@@ -31,30 +29,6 @@ DESCRIPTION = {
 }
 
 
-def random_samples(count: int) -> list[Sample]:
-    """Samples with short and long ids of many scripts, any numbers, with and without context and negatives."""
-    rng = random.Random(20171008)
-    alphabet = "ab0-_/é漢😀\0 "
-
-    def text(least: int = 0) -> str:
-        return "".join(rng.choices(alphabet, k=rng.choice([least, 3, 200])))
-
-    def number() -> int:
-        return rng.choice([0, 1, -1, (1 << 62), -(1 << 62), rng.getrandbits(48)])
-
-    def sample(ordinal: int) -> Sample:
-        hour = struct.unpack("<f", struct.pack("<f", rng.gauss(0, 10) ** 9))[0]
-        context = Context({"device": text()}, {"hour": hour}) if ordinal % 3 else Context()
-        negatives = tuple(Rejected(text(1), rng.choice(["pre_rank", "rank"])) for _ in range(ordinal % 5))
-        joined = rng.choice(get_args(samples.Joined))
-        source = Source("events", ordinal % 4, number())
-        return Sample(
-            text(1), text(1), number(), context, negatives, joined, text(), abs(number()), number(), ordinal, source
-        )
-
-    return [sample(ordinal) for ordinal in range(count)]
-
-
 RANDOM = random_samples(300)
 
 
@@ -62,7 +36,7 @@ def expected(sample: Sample) -> dict[str, object]:
     """What TensorFlow has to see."""
     hour = sample.context.continuous.get("hour")
     return {
-        "schema": samples.SCHEMA,
+        "schema": SCHEMA,
         "user_id": sample.user_id,
         "item_id": sample.item_id,
         "event_time": sample.event_time,
@@ -85,9 +59,9 @@ def expected(sample: Sample) -> dict[str, object]:
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The files to read: random samples, the golden shard, one with a flipped bit, one cut off."""
     folder = tmp_path_factory.mktemp("tfrecords")
-    whole = samples.frame(map(samples.encode, specimens.SAMPLES))
+    whole = sample_encoding.encode(columns_of(specimens.SAMPLES))
     contents = {
-        "random": samples.frame(map(samples.encode, RANDOM)),
+        "random": sample_encoding.encode(columns_of(RANDOM)),
         "flipped": next(bad for at, bad in flips(whole) if at == len(whole) // 2),
         "torn": whole[:-1],
     }

@@ -10,9 +10,10 @@ import sys
 from pathlib import Path
 from unittest import mock
 
-from contracts import deltas, events, samples, served, shards, validation
+from contracts import deltas, events, sample_encoding, served, shards, validation
 from contracts.bases import BaseStore
 from contracts.layout import Layout
+from contracts.samples import columns_of
 from tests.golden import specimens
 
 FOLDER = Path(__file__).parent / "schema1"
@@ -37,7 +38,7 @@ def _write_events(folder: Path) -> None:
 def _write_shards(layout: Layout) -> None:
     chain = shards.chain(layout, specimens.TOPIC, 0)
     files = {
-        shards.SAMPLES: samples.frame(map(samples.encode, specimens.SAMPLES)),
+        shards.SAMPLES: sample_encoding.encode(columns_of(specimens.SAMPLES)),
         shards.DEAD_LETTERS: shards.encode_dead_letters(specimens.DEAD_LETTERS),
     }
     for body, data in zip(specimens.SHARDS, (files, {}), strict=True):

@@ -14,9 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from contracts import bases, deltas, samples, sealed, served, validation
+from contracts import bases, deltas, sample_decoding, samples, sealed, served, validation
 from contracts.deltas import Changes
 from contracts.errors import ChainBroken, Corrupt, UnknownSchema
+from contracts.framing import frame, unframe
 from contracts.layout import Layout
 from contracts.samples import Sample
 from tests.support import strategies
@@ -75,7 +76,9 @@ def test_an_example_with_any_bytes_replaced_is_a_sample_or_refused(sample: Sampl
 
 READERS: list[Callable[[bytes], object]] = [
     samples.decode,
-    lambda data: list(samples.unframe(data)),
+    unframe,
+    sample_decoding.decode,
+    lambda data: sample_decoding.decode(frame([data])),
     lambda data: deltas.decode(data, 4),
     validation.decode,
     lambda data: validation.decode(sealed.seal(data)),

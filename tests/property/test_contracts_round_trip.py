@@ -18,6 +18,7 @@ from contracts.bases import Base, BaseStore
 from contracts.chain import Chain
 from contracts.deltas import Changes
 from contracts.events import Event
+from contracts.framing import frame, unframe
 from contracts.layout import Layout
 from contracts.samples import Sample
 from contracts.shards import DeadLetter, Shard
@@ -55,7 +56,7 @@ def test_a_sample_is_read_as_it_was_written(sample: Sample) -> None:
 
 @given(st.lists(st.binary(max_size=40), max_size=5))
 def test_the_records_of_a_tfrecord_file_are_read_as_they_were_written(records: list[bytes]) -> None:
-    assert list(samples.unframe(samples.frame(records))) == records
+    assert unframe(frame(records)) == records
 
 
 @pytest.mark.parametrize("schema", BODIES)

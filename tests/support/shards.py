@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from contracts import samples, shards
+from contracts import sample_encoding, shards
 from contracts.chain import Entry
 from contracts.events import Context
 from contracts.layout import Layout
 from contracts.partitions import partition_of
-from contracts.samples import Sample, Source
+from contracts.samples import Sample, Source, columns_of
 from contracts.shards import Rebuild, Shard
 
 
@@ -73,7 +73,7 @@ class ShardWriter:
             emitted={"direct": len(found)},
             rebuild=Rebuild(0, -1),
         )
-        files = {shards.SAMPLES: samples.frame(map(samples.encode, found))} if found else {}
+        files = {shards.SAMPLES: sample_encoding.encode(columns_of(found))} if found else {}
         entry = chain.prepare(head, body, files)
         chain.create(entry)
         return entry

@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tfrecord import example_pb2
 
-from contracts import deltas, samples, sealed, served, shards, validation
+from contracts import deltas, sample_decoding, samples, sealed, served, shards, validation
 from contracts.bases import MANIFEST, BaseStore
 from contracts.chain import Chain
 from contracts.errors import ChainBroken, Corrupt, UnknownSchema
+from contracts.example import NUMBER, opening
+from contracts.framing import frame, unframe
 from contracts.layout import Layout
 from tests.golden import make, specimens
 from tests.support.damage import all_flips, damage_in_place, flips, truncations
@@ -93,38 +94,36 @@ def test_a_file_that_is_gone_from_a_base_is_named(specimen: Layout) -> None:
 def test_a_flipped_bit_in_a_tfrecord_file_is_named_with_the_offset_of_its_record() -> None:
     records = [samples.encode(sample) for sample in specimens.SAMPLES]
     starts = [16 * number + sum(map(len, records[:number])) for number in range(len(records))]
-    for at, bad in flips(samples.frame(records)):
+    for at, bad in flips(frame(records)):
         start = max(start for start in starts if start <= at)
         with pytest.raises(Corrupt) as error:
-            list(samples.unframe(bad))
+            unframe(bad)
         assert error.value.where == f"byte {start}"
 
 
 def test_every_single_bit_of_a_sample_is_guarded_by_its_record() -> None:
-    for bad in all_flips(samples.frame([samples.encode(specimens.SAMPLES[0])])):
+    for bad in all_flips(frame([samples.encode(specimens.SAMPLES[0])])):
         with pytest.raises(Corrupt):
-            list(samples.unframe(bad))
+            unframe(bad)
 
 
-def test_a_torn_tail_is_named_with_its_offset_after_all_whole_records() -> None:
+def test_a_torn_tail_is_named_with_its_offset() -> None:
     records = [samples.encode(sample) for sample in specimens.SAMPLES]
     ends = [16 * number + sum(map(len, records[:number])) for number in range(len(records) + 1)]
-    for length, torn in enumerate(truncations(samples.frame(records))):
+    for length, torn in enumerate(truncations(frame(records))):
         whole = max(number for number, end in enumerate(ends) if end <= length)
-        found = samples.unframe(torn)
-        assert [next(found) for _ in range(whole)] == records[:whole]
         if length in ends:  # cut between two records: a file that the digest in its manifest tells from the whole one
-            assert next(found, None) is None
+            assert unframe(torn) == records[:whole]
         else:
             with pytest.raises(Corrupt) as error:
-                next(found)
+                unframe(torn)
             assert error.value.where == f"byte {ends[whole]}"
 
 
 def test_a_length_beyond_any_file_is_a_torn_record() -> None:
     length = (1 << 63).to_bytes(8, "little")
     with pytest.raises(Corrupt, match="byte 0"):
-        list(samples.unframe(length + samples.frame([b""])[8:]))
+        unframe(length + frame([b""])[8:])
 
 
 def test_a_validation_record_damaged_at_any_byte_names_its_line() -> None:
@@ -178,10 +177,13 @@ def test_a_validation_record_of_another_schema_is_refused_by_name() -> None:
 
 
 def test_a_sample_of_another_schema_is_refused_by_name() -> None:
-    example = example_pb2.Example()
-    example.features.feature["schema"].int64_list.value.append(2)
-    with pytest.raises(UnknownSchema, match="sample schema 2"):
-        samples.decode(example.SerializeToString())
+    record = samples.encode(specimens.SAMPLES[0])
+    schema = opening("schema", NUMBER, 1)
+    newer = record.replace(schema + b"\1", schema + b"\2")
+    with pytest.raises(UnknownSchema, match=r"^a sample has sample schema 2, this version reads 1$"):
+        samples.decode(newer)
+    with pytest.raises(UnknownSchema, match=r"^record 1 of the file has sample schema 2, this version reads 1$"):
+        sample_decoding.decode(frame([record, newer]), "the file")
 
 
 @pytest.mark.parametrize("document", [b"", b"[]", b"{}", b"null", b'{"schema":1}', b"\xff", b'{"schema":"\xff"}'])

@@ -7,9 +7,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from contracts import samples, shards
+from contracts import sample_encoding, shards
 from contracts.errors import ChainBroken, Corrupt
 from contracts.layout import Layout
+from contracts.samples import columns_of
 from contracts.shards import Shard, ShardChain
 from tests.golden import specimens
 
@@ -63,7 +64,7 @@ def test_counters_that_do_not_add_up_are_found(tmp_path: Path, fields: dict[str,
 
 def test_samples_with_other_ordinals_than_the_manifest_says_are_found(tmp_path: Path) -> None:
     chain = shard_chain(tmp_path)
-    data = samples.frame(map(samples.encode, reversed(specimens.SAMPLES)))
+    data = sample_encoding.encode(columns_of(specimens.SAMPLES[::-1]))
     append(chain, body((0, 0), (4, 2), emitted={"direct": 2}), {shards.SAMPLES: data})
     with pytest.raises(Corrupt, match="its ordinals"):
         shards.verify(chain)
@@ -71,7 +72,7 @@ def test_samples_with_other_ordinals_than_the_manifest_says_are_found(tmp_path: 
 
 def test_samples_are_read_from_any_ordinal(tmp_path: Path) -> None:
     chain = shard_chain(tmp_path)
-    data = samples.frame(map(samples.encode, specimens.SAMPLES))
+    data = sample_encoding.encode(columns_of(specimens.SAMPLES))
     append(chain, body((0, 0), (4, 2), emitted={"direct": 2}), {shards.SAMPLES: data})
     assert [[s.ordinal for s in shards.read_from(chain, ordinal)] for ordinal in range(4)] == [[0, 1], [1], [], []]
 

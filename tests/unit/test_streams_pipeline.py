@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from contracts import shards
-from contracts.errors import ChainBroken, LogLost
+from contracts.errors import ChainBroken, LogChanged, LogLost
 from contracts.events import Click, Rejected, Request, Tick
 from contracts.layout import Layout
 from contracts.state_db import StateDB
-from streams import pipeline
+from streams import pipeline, shard_writer
 from streams.join import Joiner, Windows
 from streams.pipeline import Pipeline, Rotation
 from streams.shard_writer import PartitionWriter
@@ -95,3 +95,13 @@ def test_a_writer_whose_commit_failed_takes_no_more_records(writer: PartitionWri
         writer.feed(records(clicks(16)))
     with pytest.raises(ChainBroken, match="after a commit that failed"):
         writer.feed(records(clicks(30)))
+
+
+def test_shards_of_another_partitioner_are_refused_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    writer = PartitionWriter(Layout(tmp_path), ONE_PARTITION, 0, WINDOWS, Rotation(samples=5))
+    writer.begin(0, 10)
+    writer.feed(records(clicks(10)))
+    writer.close()
+    monkeypatch.setattr(shard_writer, "PARTITIONER", "fnv1a")
+    with pytest.raises(LogChanged, match=r"'murmur2'.*'fnv1a'"):
+        PartitionWriter(Layout(tmp_path), ONE_PARTITION, 0, WINDOWS, Rotation(samples=5))
