@@ -27,9 +27,13 @@ COMMANDS = (
     Command("status", "publisher.commands", "status", "what is served, how fresh it is, from which log positions"),
     Command("doctor", "", "", "find what is wrong with an installation"),
     Command("streams worker", "streams.commands", "worker", "turn the events of a topic into committed shards"),
-    Command("streams replay", "streams.commands_replay", "replay", "fold a click log into shards, without Kafka"),
-    Command("streams inspect", "streams.commands", "inspect", "look at the shards of a topic; --verify proves them"),
-    Command("streams check-source", "", "", "look at a foreign topic before it is attached"),
+    Command(
+        "streams replay", "streams.commands_replay", "replay", "fold a click log, or a part of a topic, into shards"
+    ),
+    Command("streams inspect", "streams.commands_inspect", "inspect", "look at a topic's shards; --verify proves them"),
+    Command("streams attach", "streams.commands_attach", "attach", "feed the events' topic from your own topics"),
+    Command("streams admit-lost", "streams.commands_admit", "admit_lost", "go on behind records lost for good"),
+    Command("streams check-source", "streams.commands_attach", "check_source", "what would come of your own topics"),
     Command("trainer retrain", "trainer.commands", "retrain", "full retrain: shards of days become a base"),
     Command("trainer online", "trainer.commands", "online", "online update: shards become deltas on a base"),
     Command("trainer rebase", "", "", "move the online update onto a new base"),

@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from contracts.errors import Disorder, UsageError
-from contracts.events import EARLIEST, LATEST, Event, Item, Tick, encode
+from contracts.events import EARLIEST, LATEST, Click, Event, Item, Tick, encode
 from contracts.partitions import murmur2, partition_of
 
 TICK_MS = 60_000
@@ -58,23 +58,27 @@ def partitioned(
     A tick among the events moves the time and is otherwise replaced by the derived ones. Raises `Disorder`, and
     `UsageError` for a `tick_ms` that does not divide half an hour.
     """
-    if tick_ms < 1 or _HALF_HOUR % tick_ms:
-        raise UsageError(f"ticks every {tick_ms} ms do not divide half an hour", hint="Use 60000, for example.")
+    _check_tick(tick_ms)
     latest: Event | None = None
-    now = NO_TIME
+    now = next_tick = NO_TIME
     for event in events:
         if isinstance(event, RawRecord):
-            yield LogRecord((murmur2(event.value) & 0x7FFFFFFF) % partitions, None, event.value, now)
+            yield record_of(event, partitions, now)
             continue
         time = event.ingest_time
-        if EARLIEST <= time < LATEST:
+        if time != now and EARLIEST <= time < LATEST:
             if latest is not None and time < now - disorder_ms:
                 raise _disorder(latest, event)
-            if latest is None or time > now:
-                yield from _ticks(boundaries(now, time, tick_ms), partitions)
+            if time > now:
+                if time >= next_tick:
+                    yield from _ticks(boundaries(now, time, tick_ms), partitions)
+                    next_tick = (time // tick_ms + 1) * tick_ms
                 latest, now = event, time
-        if not isinstance(event, Tick):
-            yield _record(event, partitions, now)
+        if type(event) is Click:
+            user = event.user_id
+            yield LogRecord(partition_of(user, partitions), user.encode(), encode(event), now)
+        elif not isinstance(event, Tick):
+            yield record_of(event, partitions, now)
     if latest is not None and closing_ms:
         yield from _ticks(boundaries(now, now + closing_ms + tick_ms - 1, tick_ms), partitions)
 
@@ -98,6 +102,11 @@ def sort_command(files: str, key: str) -> str:
     return f"zcat -f {files} | python3 -c {shlex.quote(program)} > sorted.jsonl"
 
 
+def _check_tick(tick_ms: int) -> None:
+    if tick_ms < 1 or _HALF_HOUR % tick_ms:
+        raise UsageError(f"ticks every {tick_ms} ms do not divide half an hour", hint="Use 60000, for example.")
+
+
 def _next_boundary(at: int, silence: int, tick_ms: int) -> int:
     step = tick_ms if silence < _DAY else _HALF_HOUR if silence < 31 * _DAY else _DAY
     return (at // step + 1) * step
@@ -110,7 +119,10 @@ def _ticks(times: Iterable[int], partitions: int) -> Iterator[LogRecord]:
             yield LogRecord(partition, None, value, time)
 
 
-def _record(event: Event, partitions: int, now: int) -> LogRecord:
+def record_of(event: Event | RawRecord, partitions: int, now: int) -> LogRecord:
+    """Return the record of an event for a topic of so many partitions: keyed by user, an item by its own id."""
+    if isinstance(event, RawRecord):
+        return LogRecord((murmur2(event.value) & 0x7FFFFFFF) % partitions, None, event.value, now)
     key = event.item_id if isinstance(event, Item) else "" if isinstance(event, Tick) else event.user_id
     return LogRecord(partition_of(key, partitions), key.encode(), encode(event), now)
 

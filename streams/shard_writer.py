@@ -214,6 +214,6 @@ def _check_same_log(topic: Topic, head: Shard) -> None:
         )
     if head.partitioner != PARTITIONER:
         raise LogChanged(
-            f"the users of {topic.name} were dealt to partitions by {head.partitioner!r}, and now are by {PARTITIONER!r}",
+            f"users of {topic.name} were dealt to partitions by {head.partitioner!r}, and now are by {PARTITIONER!r}",
             hint="Users would change their partitions: use the version that wrote them, or a new --root.",
         )

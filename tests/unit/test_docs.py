@@ -13,13 +13,16 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+from pydantic import BaseModel
 from safetensors.numpy import load
 
 from contracts import crash, deltas, samples
 from contracts.deltas import Changes
+from contracts.example import features_of_example
 from contracts.layout import Layout
 from contracts.rows import pack_rows
 from freshet import COMMANDS
+from streams.attach.settings import ClickSource, ItemSource, RequestSource
 from tests.golden import specimens
 from tests.support.source_tree import ROOT, product_modules, tree
 
@@ -47,6 +50,7 @@ SEQUENCES = {
     "Commit to a chain": ("contracts/commit.py", None),
     "Full retrain": ("trainer/retrain.py", None),
     "Promotion": ("publisher/promotion.py", "publish_once"),
+    "Attaching topics": ("streams/attach/rekey.py", None),
 }
 
 _STEP = re.compile(r"^\s*(\d+)\. ", re.MULTILINE)
@@ -100,9 +104,14 @@ def test_every_field_of_a_boundary_stands_in_its_section(module: str, title: str
     assert [field for field in fields if not says(section(FORMATS, title), field)] == []
 
 
+@pytest.mark.parametrize("source", [ClickSource, RequestSource, ItemSource])
+def test_every_key_of_a_foreign_topic_stands_in_its_section(source: type[BaseModel]) -> None:
+    assert [key for key in source.model_fields if not says(section(FORMATS, "Foreign topics"), key)] == []
+
+
 def test_every_feature_of_a_sample_stands_in_its_section() -> None:
-    example = samples._tfrecord().example_pb2.Example.FromString(samples.encode(specimens.SAMPLES[0]))
-    names = {re.sub(r"^(context/\w+/).*", r"\1<feature>", name) for name in example.features.feature}
+    found = features_of_example(samples.encode(specimens.SAMPLES[0]))
+    names = {re.sub(r"^(context/\w+/).*", r"\1<feature>", name) for name in found}
     assert {name for name in names if not says(section(FORMATS, "Sample"), name)} == set()
 
 
@@ -164,7 +173,7 @@ def chains_recovered() -> Iterator[str]:
 def test_every_crash_point_stands_in_the_guarantees_and_no_other_does() -> None:
     points = set(crash_points())
     assert {"shards.commit.2", "deltas.commit.2", "publish.promote.4"} <= points
-    told = set(re.findall(r"`((?:shards|deltas|publish)\.\w+\.\w+)`", text_of(GUARANTEES)))
+    told = set(re.findall(r"`((?:shards|deltas|publish|attach)\.\w+\.\w+)`", text_of(GUARANTEES)))
     assert told == points
     assert crash.VARIABLE in text_of(GUARANTEES)
 
