@@ -13,6 +13,7 @@ from contracts.errors import MissingServer
 from contracts.layout import Layout
 from examples.children import Child, Say
 from infra.kafka.choose import docker_answers, java_and_maven_there, start_keeping
+from streams.access import Access
 from streams.join import Windows
 from streams.log import LogRecord
 from streams.pipeline import Rotation, Topic
@@ -67,9 +68,10 @@ class ThroughKafka:
 
     def __init__(self, bootstrap: str, layout: Layout, source: Source, say: Say) -> None:
         name = f"freshet-demo-{source.name}"
-        self.topic = ensure_topic(bootstrap, name, PARTITIONS)
-        self._held = held(bootstrap, self.topic)
-        self._producer = Producer(bootstrap, name)
+        access = Access.plain(bootstrap)
+        self.topic = ensure_topic(access, name, PARTITIONS)
+        self._held = held(access, self.topic)
+        self._producer = Producer(access, name)
         words = ["streams", "worker", "--bootstrap", bootstrap, "--topic", name, "--root", str(layout.root)]
         self._worker = Child(
             "stream worker",

@@ -1,19 +1,23 @@
 """Replay: recorded events through the live pipeline, without Kafka. The same `PartitionWriter`, another source.
 
 Effectively-once under one condition: the source gives the same records in the same order each time. It resumes where
-it was interrupted: records that the chains hold already are dropped by their offset.
+it was interrupted: records that the chains hold already are dropped by their offset. Partitions share nothing, so that
+their fold may be spread over processes (`streams.replay_processes`); the samples are the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import gc
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import count, islice
+from pathlib import Path
+from typing import Protocol
 
 from contracts.errors import ChainTaken
 from contracts.layout import Layout
 from contracts.sealed import digest
-from contracts.shards import Shard
 from streams.join import Windows
 from streams.log import LogRecord
 from streams.pipeline import Record, Rotation, Topic
@@ -23,12 +27,28 @@ from streams.sources.source import Source
 CHUNK = 4096
 NO_END = 1 << 62  # a log that is read from its start tells its end only there
 IDENTIFYING = 100
+_GC_OBJECTS = 100_000
+
+
+def collect_seldom() -> None:
+    """Let this process look for reference cycles seldom: records are part of none, and there are millions of them."""
+    gc.set_threshold(_GC_OBJECTS)
 
 
 def log_topic(source: Source, name: str, partitions: int, tick_ms: int) -> Topic:
-    """Return the identity of a log that no broker has given a UUID: its name, its ticks, its first events' digest."""
+    """Return the identity of a log that no broker has given a UUID: its name, its ticks, and a digest.
+
+    Of its files' bytes, of which part of them it is, and of its first events as they are read: where offsets count from
+    the start of a log, a log with one line more or less is another log. Raises `MissingInput`.
+    """
     keyed = (record.value for record in source.records(partitions, tick_ms) if record.key is not None)
-    return Topic(name, f"log:{source.name}:{tick_ms}:{digest(b''.join(islice(keyed, IDENTIFYING)))[:16]}", partitions)
+    parts = [*map(_file_digest, source.files), source.part.encode(), *islice(keyed, IDENTIFYING)]
+    return Topic(name, f"log:{source.name}:{tick_ms}:{digest(b'/'.join(parts))[:16]}", partitions)
+
+
+def _file_digest(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
 
 
 @dataclass(frozen=True)
@@ -39,48 +59,97 @@ class Rules:
     rotation: Rotation
 
 
-class Replay:
-    """Folds a log into the shards of all partitions of `topic`; the offsets of a partition count up from 0."""
+class Folding(Protocol):
+    """Who folds the partitions: this process (`Owner`), or several others."""
 
-    def __init__(self, layout: Layout, topic: Topic, rules: Rules) -> None:
-        self.topic = topic
-        self._writers = [
-            PartitionWriter(layout, topic, partition, rules.windows, rules.rotation)
-            for partition in range(topic.partitions)
-        ]
-        for writer in self._writers:
-            writer.begin(0, NO_END)
-        self._offsets = [0] * topic.partitions
-        self._chunks: list[list[Record]] = [[] for _ in self._writers]
+    @property
+    def expected(self) -> dict[int, int]:
+        """The next offset that each partition wanted when this was made."""
 
-    def fold(self, records: Iterable[LogRecord], progress: Callable[[int], None] = lambda count: None) -> None:
-        """Take records (of all partitions, in time order); complete shards are committed on the way."""
-        for count, record in enumerate(records, start=1):
-            chunk = self._chunks[record.partition]
-            chunk.append(Record(self._offsets[record.partition], record.value))
-            self._offsets[record.partition] += 1
-            if len(chunk) >= CHUNK:
-                self._feed(record.partition)
-            if count % CHUNK == 0:
-                progress(CHUNK)
-        for partition in range(self.topic.partitions):
-            self._feed(partition)
+    def feed(self, partition: int, first: int, values: Sequence[bytes]) -> None:
+        """Take values with offsets `first` and up; may return before they are folded."""
 
-    def committed(self) -> list[Shard | None]:
-        """Return the newest committed shard of every partition."""
-        return [writer.committed for writer in self._writers]
+    def settle(self) -> None:
+        """Return when everything that was fed is folded, and every complete shard committed."""
 
     def close(self) -> None:
         """Release all state DBs; records after the last complete shard are read again by the next run."""
-        for writer in self._writers:
+
+
+class Owner:
+    """The writers of some partitions of a log, in this process. The offsets of a partition count up from 0."""
+
+    def __init__(self, layout: Layout, topic: Topic, rules: Rules, partitions: Iterable[int]) -> None:
+        self._topic = topic
+        self._writers = {
+            partition: PartitionWriter(layout, topic, partition, rules.windows, rules.rotation)
+            for partition in partitions
+        }
+        for writer in self._writers.values():
+            writer.begin(0, NO_END)
+        self.expected = {partition: writer.expected for partition, writer in self._writers.items()}
+
+    def feed(self, partition: int, first: int, values: Sequence[bytes]) -> None:
+        """Fold at once. Raises `ChainTaken` where another process commits to the same chain."""
+        writer = self._writers[partition]
+        writer.feed([*map(Record, count(first), values)])
+        if writer.expected < first + len(values):
+            raise taken(self._topic, partition)
+
+    def settle(self) -> None:
+        """Nothing waits here."""
+
+    def close(self) -> None:
+        """Release all state DBs."""
+        for writer in self._writers.values():
             writer.close()
 
-    def _feed(self, partition: int) -> None:
-        chunk, writer = self._chunks[partition], self._writers[partition]
-        self._chunks[partition] = []
-        writer.feed(chunk)
-        if writer.expected < self._offsets[partition]:
-            raise ChainTaken(
-                f"another process folds partition {partition} of {self.topic.name} under the same run folder",
-                hint="Let one of the two finish, or give each its own --root.",
-            )
+
+class Replay:
+    """Folds a log into the shards of all partitions of `topic`, here or by `folding`."""
+
+    def __init__(self, layout: Layout, topic: Topic, rules: Rules, folding: Folding | None = None) -> None:
+        self.topic = topic
+        self._folding = folding or Owner(layout, topic, rules, range(topic.partitions))
+        self._wanted = self._folding.expected
+        self._offsets = [0] * topic.partitions
+        self.dropped = 0  # records that the chains hold already
+        self._chunks: list[list[bytes]] = [[] for _ in range(topic.partitions)]
+
+    def fold(self, records: Iterable[LogRecord], progress: Callable[[], None] = lambda: None) -> None:
+        """Take records (of all partitions, in time order); complete shards are committed when it returns."""
+        offsets, chunks, wanted = self._offsets, self._chunks, self._wanted
+        for partition, _, value, _ in records:
+            offset = offsets[partition]
+            offsets[partition] = offset + 1
+            if offset >= wanted[partition]:
+                chunk = chunks[partition]
+                chunk.append(value)
+                if len(chunk) == CHUNK:
+                    self._hand_over(partition)
+                    progress()
+            else:
+                self.dropped += 1
+                if self.dropped % CHUNK == 0:
+                    progress()
+        for partition in range(self.topic.partitions):
+            self._hand_over(partition)
+        self._folding.settle()
+
+    def close(self) -> None:
+        """Release all state DBs; records after the last complete shard are read again by the next run."""
+        self._folding.close()
+
+    def _hand_over(self, partition: int) -> None:
+        chunk = self._chunks[partition]
+        if chunk:
+            self._chunks[partition] = []
+            self._folding.feed(partition, self._offsets[partition] - len(chunk), chunk)
+
+
+def taken(topic: Topic, partition: int) -> ChainTaken:
+    """Return the error for a chain that somebody else commits to."""
+    return ChainTaken(
+        f"another process folds partition {partition} of {topic.name} under the same run folder",
+        hint="Let one of the two finish, or give each its own --root.",
+    )

@@ -15,6 +15,7 @@ from contracts.events import MAX_VALUE_BYTES
 LINE_BYTES = MAX_VALUE_BYTES + 1
 GZIP_MAGIC = b"\x1f\x8b"
 _SAMPLE_BYTES = 1 << 18
+_BLOCK_BYTES = 1 << 16
 
 
 def files_at(path: Path, *patterns: str) -> list[Path]:
@@ -40,11 +41,9 @@ def lines(path: Path) -> Iterator[bytes]:
     number = 0
     try:
         with _opened(path) as stream:
-            while line := stream.readline(LINE_BYTES):
-                number += 1
-                if len(line) == LINE_BYTES and not line.endswith(b"\n"):
-                    _skip_rest(stream)
-                yield line.rstrip(b"\r\n")
+            for block in _blocks(stream):
+                yield from block
+                number += len(block)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise MissingInput(
             f"{path} is torn after line {number} ({error})",
@@ -72,6 +71,16 @@ def _opened(path: Path) -> BinaryIO:
     return cast(BinaryIO, gzip.open(path, "rb")) if zipped else path.open("rb")
 
 
-def _skip_rest(stream: BinaryIO) -> None:
-    while (rest := stream.readline(LINE_BYTES)) and not rest.endswith(b"\n"):
-        pass
+def _blocks(stream: BinaryIO) -> Iterator[list[bytes]]:
+    """Yield the lines by the block: to ask a stream for each line takes several times as long.
+
+    A block is shorter than the longest line, so that only its first and its last may be cut off.
+    """
+    rest = b""
+    while block := stream.read1(_BLOCK_BYTES):  # type: ignore[attr-defined]  # a buffered reader of either kind
+        found = block.split(b"\n")
+        found[0] = (rest + found[0])[:LINE_BYTES]
+        rest = found.pop()
+        yield [line.rstrip(b"\r") for line in found]
+    if rest:
+        yield [rest.rstrip(b"\r")]

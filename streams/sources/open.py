@@ -82,6 +82,7 @@ def _tables(format_name: str, files: list[Path], columns: Columns, options: Sour
         total=line_estimate(files) or None,
         sort_hint=tables.sort_hint(files, columns),
         disorder_ms=options.disorder_ms,
+        files=tuple(files),
     )
 
 
@@ -97,6 +98,7 @@ def _jsonl(data: Path, options: SourceOptions) -> Source:
         total=line_estimate(files) or None,
         sort_hint=json_lines.sort_hint(files, columns),
         disorder_ms=options.disorder_ms,
+        files=tuple(files),
     )
 
 

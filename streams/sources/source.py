@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
+from pathlib import Path
 
 from contracts.days import day_of
 from contracts.errors import Disorder, MissingInput
@@ -23,7 +24,8 @@ class Source:
 
     `name`: short, fit for topics and folders. `day_zone`: where its days begin. `total`: about how many events
     (for progress bars), None if unknown. `read` gives the same events in the same order each time.
-    `sort_hint`: the sentence with the command that puts the log in order.
+    `sort_hint`: the sentence with the command that puts the log in order. `files`: what it is read from, none if it is
+    made up. `part`: which part of the log it is, empty for all of it.
     """
 
     name: str
@@ -32,6 +34,8 @@ class Source:
     total: int | None = None
     sort_hint: str = ""
     disorder_ms: int = 0
+    files: tuple[Path, ...] = ()
+    part: str = ""
 
     def events(self) -> Events:
         """Yield the events from the start, bad rows as `RawRecord`. Raises `MissingInput` where a file is torn."""
@@ -52,13 +56,15 @@ def on_days(source: Source, days: frozenset[str]) -> Source:
     """
     if not days:
         return source
-    return replace(source, read=lambda: _on_days(source, days), total=None)
+    part = ",".join([*filter(None, [source.part]), *sorted(days)])
+    return replace(source, read=lambda: _on_days(source, days), total=None, part=part)
 
 
 def limited(source: Source, count: int) -> Source:
     """Return the first `count` events of `source`."""
     total = None if source.total is None else min(count, source.total)
-    return replace(source, read=lambda: islice(source.read(), count), total=total)
+    part = f"{source.part}:{count}"
+    return replace(source, read=lambda: islice(source.read(), count), total=total, part=part)
 
 
 def counted(source: Source, counts: Counter[str]) -> Source:

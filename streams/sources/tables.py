@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 
 from contracts.errors import MissingInput, UsageError
-from streams.sources.columns import PROBED, Columns, bad_row, check_clicks, click_reader
+from streams.sources.columns import PROBED, Columns, bad_row, check_clicks, row_reader
 from streams.sources.files import lines
 from streams.sources.source import Events
 
@@ -29,13 +29,16 @@ def read_tables(paths: list[Path], columns: Columns) -> Events:
 def check_tables(paths: list[Path], columns: Columns) -> None:
     """Look at the header and the first rows of every file. Raises `UsageError` or `MissingInput`."""
     for path in paths:
-        header = header_of(path)
-        if missing := [name for name in columns.needed() if name not in header]:
-            raise UsageError(
-                f"{path} has no column {missing[0]!r}: its columns are {', '.join(header)}",
-                hint="Name its columns with --columns user=COLUMN,item=COLUMN,time=COLUMN, or check --format.",
-            )
+        _check_header(path, header_of(path), columns)
         check_clicks(path, list(islice(_read_table(path, columns), PROBED)), columns)
+
+
+def _check_header(path: Path, header: list[str], columns: Columns) -> None:
+    if missing := [name for name in columns.needed() if name not in header]:
+        raise UsageError(
+            f"{path} has no column {missing[0]!r}: its columns are {', '.join(header)}",
+            hint="Name its columns with --columns user=COLUMN,item=COLUMN,time=COLUMN, or check --format.",
+        )
 
 
 def header_of(path: Path) -> list[str]:
@@ -62,7 +65,8 @@ def _read_table(path: Path, columns: Columns) -> Events:
     first = next(text, "")
     separator = _separator(first)
     header = next(csv.reader([first], delimiter=separator), [])
-    to_click = click_reader(columns)
+    _check_header(path, header, columns)
+    to_click = row_reader(columns, header)
     rows = csv.reader(text, delimiter=separator)
     while True:
         start = rows.line_num + 2
@@ -72,7 +76,7 @@ def _read_table(path: Path, columns: Columns) -> Events:
                 continue
             if len(row) != len(header):
                 raise ValueError(f"{len(row)} fields under {len(header)} columns")
-            yield to_click(dict(zip(header, row, strict=True)))
+            yield to_click(row)
         except StopIteration:
             return
         except csv.Error as error:
