@@ -1,7 +1,7 @@
 """Commit to a chain: the one sequence that shards (streams) and deltas (trainer) share.
 
  1. encode, write the data files under a unique name, fsync files and directory.
- 2. one synced batch into the partition's state DB: state change, position, and the pending manifest.
+ 2. one atomic batch into the partition's state DB: state change, position, and the pending manifest.
  3. create the next manifest exclusively: the commit.
  4. tell the source (a Kafka offset): a hint.
  5. the next batch replaces `pending`.

@@ -12,7 +12,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rocksdict import AccessType, BlockBasedOptions, Cache, Options, Rdict, WriteBatch, WriteOptions
+from rocksdict import AccessType, BlockBasedOptions, Cache, Options, Rdict, WriteBatch
 
 from contracts import durable
 from contracts.errors import Corrupt, MissingInput, StateHeld
@@ -55,8 +55,6 @@ class StateDB:
             if "corruption" in str(error).lower():
                 raise Corrupt(str(directory), str(error)) from None
             raise OSError(f"the state in {directory} cannot be opened: {error}") from None
-        self._synced = WriteOptions()
-        self._synced.sync = True
 
     def get(self, key: bytes) -> bytes | None:
         """Return the value of `key`, None when absent."""
@@ -79,7 +77,11 @@ class StateDB:
             yield key[len(prefix) :], value
 
     def write(self, *batches: Changes) -> None:
-        """Apply all changes, in order, or none of them, durably: one synced batch. None deletes a key or a range."""
+        """Apply all changes, in order, or none of them; None deletes a key or a range.
+
+        They survive the death of this process. When the machine dies, the newest batches may be gone, never one
+        between others: whoever opens the DB compares its position with the chain.
+        """
         batch = WriteBatch(raw_mode=True)
         put = batch.put
         for key, value in chain.from_iterable(changes.items() for changes in batches):
@@ -89,7 +91,7 @@ class StateDB:
                 batch.delete(key)
             else:
                 put(key, value)
-        self._db.write(batch, self._synced)
+        self._db.write(batch)
 
     def close(self) -> None:
         """Release the lock."""

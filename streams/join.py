@@ -10,10 +10,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
+from operator import attrgetter
 from typing import NamedTuple
 
 import msgspec
 
+from contracts.errors import EventRejected
 from contracts.events import Click, Context, Event, Rejected, Request, Tick
 from contracts.sample_columns import Joined
 from contracts.state_db import KeyRange, StateDB
@@ -85,8 +87,8 @@ class JoinedClick(NamedTuple):
 class Joiner:
     """State and rules of one partition.
 
-    Use: `recall` a batch of records; for each of them `advance`, then `process`; `take_changes` at a commit. `disk` is
-    where the changes that were taken can be read again.
+    Use: `recall` a batch of events; `take` each of them; `take_changes` at a commit. `disk` is where the changes that
+    were taken can be read again.
     """
 
     def __init__(self, windows: Windows, reading: Reading = NOT_STARTED, disk: Disk = NO_DISK) -> None:
@@ -113,8 +115,8 @@ class Joiner:
         """The log's time (ms) as far as it was read; -1 before the first event."""
         return self.clock.watermark
 
-    def recall(self, events: Iterable[Event]) -> None:
-        """Fetch what these events may ask for; the records of a batch, before the first of them is processed."""
+    def recall(self, events: Iterable[Event | EventRejected]) -> None:
+        """Fetch what these events may ask for; all of a batch, before the first of them is taken."""
         requests, seen = set[bytes](), set[bytes]()
         for event in events:
             if type(event) is Click:
@@ -129,27 +131,27 @@ class Joiner:
             if keys:
                 tier.recall(keys, self.clock.watermark, self._disk)
 
-    def advance(self, ingest_time: int) -> list[JoinedClick]:
-        """Move the watermark by the next record's ingest time; return the parked clicks whose time is over."""
-        self.clock.advance(ingest_time)
-        watermark, released = self.clock.watermark, []
-        while self._deadlines and self._deadlines[0][0] <= watermark:
-            _, offset = self._deadlines.popleft()
-            if offset in self._parked:
-                released.append(self._release_orphan(offset))
-        return released
+    def take(self, event: Event, offset: int, size: int = 0) -> tuple[str, list[JoinedClick]]:
+        """Take the next record, an event of `size` bytes; return its outcome (a key of `Shard.read`) and what leaves.
 
-    def process(self, event: Event, offset: int, size: int = 0) -> tuple[str, list[JoinedClick]]:
-        """Take one event of `size` bytes, after `advance`; return its outcome (a key of `Shard.read`) and what leaves.
-
-        A click that is parked leaves later: from `advance`, or with the request that it waits for.
+        1. The watermark moves. 2. Parked clicks whose time is over leave as orphans. 3. The event is processed; a click
+        that is parked now leaves later, in step 2 or with the request that it waits for.
         """
+        clock = self.clock
+        clock.advance(event.ingest_time)
+        released: list[JoinedClick] = []
+        while self._deadlines and self._deadlines[0][0] <= clock.watermark:
+            _, parked = self._deadlines.popleft()
+            if parked in self._parked:
+                released.append(self._release_orphan(parked))
         kind = type(event)
         if kind is Click:
-            return self._take_click(event, offset)  # type: ignore[arg-type]
-        if kind is Request:
-            return "requests", self._take_request(event, size)  # type: ignore[arg-type]
-        return ("ticks" if kind is Tick else "items"), []
+            outcome, leaving = self._take_click(event, offset)  # type: ignore[arg-type]
+        elif kind is Request:
+            outcome, leaving = "requests", self._take_request(event, size)  # type: ignore[arg-type]
+        else:
+            outcome, leaving = ("ticks" if kind is Tick else "items"), []
+        return outcome, released + leaving if released else leaving
 
     def release_all(self) -> list[JoinedClick]:
         """Return every parked click as an orphan, in order: what it waits for can no longer be read."""
@@ -170,7 +172,7 @@ class Joiner:
         key, watermark = _key(event.user_id, event.request_id), self.clock.watermark
         rejected: tuple[Rejected, ...] = ()
         if event.rejected and not self._known(key):
-            shown = {item.item_id for item in event.shown}
+            shown = set(map(_item_id, event.shown))
             rejected = tuple([item for item in event.rejected if item.item_id not in shown][:MAX_NEGATIVES])
         deadline = watermark + self.windows.late_ms
         known = KnownRequest(event.context, rejected, event.arm, event.served_version, watermark, deadline, size)
@@ -228,6 +230,9 @@ class Joiner:
         if not self._waiting[key]:
             del self._waiting[key]
         return JoinedClick(parked.click, offset, "orphan", None, self.clock.watermark)
+
+
+_item_id = attrgetter("item_id")
 
 
 def _key(user_id: str, name: str) -> bytes:

@@ -18,13 +18,13 @@ from contracts.events import Click, Event, Request
 from contracts.partitions import partition_of
 from contracts.shards import DeadLetter, Rebuild, Shard
 from streams.clock import NO_WATERMARK, Reading
-from streams.join import STATE, Changes, JoinedClick, Joiner, Windows
+from streams.join import STATE, Changes, Joiner, Windows
 from streams.marks import Mark, Marks, mark_of
 from streams.open_shard import NEVER, ClosedShard, OpenShard
 
 KEPT_BYTES = 512
 MAX_SHARD_BYTES = 32 << 20
-BATCH = 4096  # records that are decoded, and what they ask for fetched, at once
+BATCH = 512  # records decoded, and what they ask for fetched, at once: few enough for the processor's cache
 SAVED = b"!pipeline"
 KEYED = (Click, Request)  # by user: they live in the user's partition
 
@@ -135,14 +135,15 @@ class Pipeline:
         """Take records from `expected` on (earlier ones are dropped); yield each shard as it becomes complete."""
         remaining = iter(records)
         while batch := list(islice(remaining, BATCH)):
-            wanted = [record for record in batch if record.offset >= self.expected]
-            decoded = [self._decoded(record.value) for record in wanted]
-            self.joiner.recall([event for event in decoded if not isinstance(event, EventRejected)])
-            for record, event in zip(wanted, decoded, strict=True):
+            if batch[0].offset < self.expected:
+                batch = [record for record in batch if record.offset >= self.expected]
+            decoded = self._decoded(batch)
+            self.joiner.recall(decoded)
+            for record, event in zip(batch, decoded, strict=True):
                 if isinstance(event, EventRejected):
                     self._reject(record, event)
                 else:
-                    self._join(event, record.offset, len(record.value or b""))
+                    self._join(event, record)
                 self.expected = record.offset + 1
                 if (self.joiner.clock.watermark >= self._shard.ends_at or self._is_full()) and not self.rebuilding:
                     yield self._close()
@@ -162,17 +163,17 @@ class Pipeline:
         changes: Changes = {STATE: None, SAVED: saved}
         return ClosedShard(lost, self._shard.files(self.topic.name, self.partition), changes)
 
-    def _decoded(self, value: bytes | None) -> Event | EventRejected:
-        try:
-            event = events.decode(value)
-        except EventRejected as rejection:
-            return rejection
-        if isinstance(event, KEYED):
-            wanted = partition_of(event.user_id, self.topic.partitions)
-            if wanted != self.partition:
-                detail = f"the user lives in partition {wanted}, not in {self.partition}"
-                return EventRejected("wrong_partition", detail)
-        return event
+    def _decoded(self, batch: Sequence[KafkaRecord]) -> list[Event | EventRejected]:
+        decoded, count, mine = (
+            events.decode_all([record.value for record in batch]),
+            self.topic.partitions,
+            self.partition,
+        )
+        for at, event in enumerate(decoded):
+            if isinstance(event, KEYED) and partition_of(event.user_id, count) != mine:
+                lives = f"the user lives in partition {partition_of(event.user_id, count)}, not in {mine}"
+                decoded[at] = EventRejected("wrong_partition", lives)
+        return decoded
 
     def _reject(self, record: KafkaRecord, rejection: EventRejected) -> None:
         if record.offset < self._live_from:
@@ -183,31 +184,25 @@ class Pipeline:
         shard.read[f"rejected:{rejection.reason}"] += 1
         shard.bytes += len(value)
 
-    def _join(self, event: Event, offset: int, size: int) -> None:
-        joiner, shard = self.joiner, self._shard
-        released = self._advance(event.ingest_time, offset)
-        outcome, leaving = joiner.process(event, offset, size)
+    def _join(self, event: Event, record: KafkaRecord) -> None:
+        joiner, shard, marks = self.joiner, self._shard, self._marks
+        offset, size = record.offset, len(record.value or b"")
+        if event.ingest_time < marks.next_at:
+            outcome, leaving = joiner.take(event, offset, size)
+        else:
+            before = joiner.clock.reading()
+            outcome, leaving = joiner.take(event, offset, size)
+            marks.note(before, joiner.watermark, offset)
         if offset < self._live_from:
             return
         if shard.ends_at == NEVER:  # the log's first event sets the clock
             shard.ends_at = self._bucket_end(joiner.watermark)
         shard.read[outcome] += 1
         shard.bytes += size
-        for one in (*released, *leaving) if released else leaving:
-            self._collect(one)
-
-    def _collect(self, joined: JoinedClick) -> None:
-        self._shard.joined.append(joined)
-        if joined.request:
-            self._shard.bytes += joined.request.size
-
-    def _advance(self, ingest_time: int, offset: int) -> list[JoinedClick]:
-        if ingest_time < self._marks.next_at:
-            return self.joiner.advance(ingest_time)
-        before = self.joiner.clock.reading()
-        released = self.joiner.advance(ingest_time)
-        self._marks.note(before, self.joiner.watermark, offset)
-        return released
+        for joined in leaving:
+            shard.joined.append(joined)
+            if joined.request:
+                shard.bytes += joined.request.size
 
     def _bucket_end(self, watermark: int) -> int:
         bucket = self.rotation.bucket_ms

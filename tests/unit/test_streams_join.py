@@ -15,8 +15,7 @@ def run(*log: Event) -> tuple[list[str], list[JoinedClick]]:
     outcomes: list[str] = []
     left: list[JoinedClick] = []
     for offset, event in enumerate(log):
-        left += joiner.advance(event.ingest_time)
-        outcome, leaving = joiner.process(event, offset)
+        outcome, leaving = joiner.take(event, offset)
         outcomes.append(outcome)
         left += leaving
     return outcomes, left
@@ -94,8 +93,8 @@ def test_timers_fire_in_the_order_of_their_deadlines_then_offsets() -> None:
 
 def test_the_watermark_never_goes_back() -> None:
     joiner = Joiner(WINDOWS)
-    list(joiner.advance(START))
-    list(joiner.advance(START - MINUTE))
+    joiner.take(Tick(START), 0)
+    joiner.take(Tick(START - MINUTE), 1)
     assert joiner.watermark == START
 
 
