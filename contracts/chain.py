@@ -149,6 +149,15 @@ class Chain(Generic[Body]):
             raise ChainBroken(f"manifest {entry.number} of {self.directory} names no .{suffix} file")
         return self._read_data(named)
 
+    def holds(self, entry: Entry[Body]) -> bool:
+        """Tell whether the data files that a manifest names are there and whole."""
+        try:
+            for file in entry.files:
+                self._read_data(file)
+        except (ChainBroken, Corrupt):
+            return False
+        return True
+
     def verify(self, deep: bool = True) -> int:
         """Prove that the chain is contiguous, that every parent matches, and (`deep`) every data file's digest.
 
@@ -168,11 +177,14 @@ class Chain(Generic[Body]):
     def remove_orphans(self) -> list[str]:
         """Delete data files that no manifest names and whose number the head has reached; return their names.
 
-        A file numbered above the head is left: a sleeping writer may still create the manifest that names it.
+        So are manifests that were written and never got their name. A file numbered above the head is left: a sleeping
+        writer may still create the manifest that names it.
         """
         head = self.head_number()
-        found = [p.name for p in self.directory.glob("*-*")] if self.directory.exists() else []
-        candidates = {name: number for name in found if (number := layout.numbered(name)) and number <= head}
+        found = [path.name for pattern in ("*-*", ".*.tmp") for path in self.directory.glob(pattern)]
+        candidates = {
+            name: number for name in found if (number := layout.numbered(name.removeprefix("."))) and number <= head
+        }
         named = {file.name for number in set(candidates.values()) for file in self.read(number).files}
         orphans = sorted(set(candidates) - named)
         for name in orphans:

@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic
 
-from contracts.chain import Body, Chain, Entry
+from contracts.chain import NO_PARENT, Body, Chain, Entry
 from contracts.crash import reach
-from contracts.errors import ChainTaken, Corrupt, StateHeld, UnknownSchema
+from contracts.errors import ChainBroken, ChainTaken, Corrupt, StateDamaged, StateHeld, UnknownSchema
 from contracts.state_db import Changes, StateDB
 
 _AT = b"!at"
@@ -74,24 +74,22 @@ def recover(name: str, chain: Chain[Body], state_directory: Path) -> tuple[Commi
 
     Returns the committer, and whether the state is warm: True: it is the state at the head. False: the DB is empty and
     the caller must rebuild it. Never guesses: a DB that neither is at the head nor one step ahead of it is dropped; so
-    is one without a position: half a rebuild.
+    is one without a position: half a rebuild. Raises `ChainBroken` where a manifest is missing in the middle.
     """
-    state = _open_free(state_directory)
-    head = chain.head()
-    at, pending = state.get(_AT), state.get(_PENDING)
-    if head and at == head.digest.encode():
+    if (highest := chain.highest()) > (number := chain.head_number()):
+        raise ChainBroken(f"manifest {number + 1} of {chain.directory} is missing, and {highest} is there")
+    head = chain.read(number) if number else None
+    state, at, pending = _best_free(state_directory, chain, head)
+    if head and at == head.digest:
         return Committer(name, chain, state, head), True
-    entry = _readable(chain, pending) if pending else None
-    if entry and entry.parent == (head.digest if head else "") and entry.number == (head.number if head else 0) + 1:
+    if pending and _follows(pending, head) and chain.holds(pending):
         try:
-            chain.create(entry)
-            return Committer(name, chain, state, entry), True
+            chain.create(pending)
+            return Committer(name, chain, state, pending), True
         except ChainTaken:
             head = chain.head()
     if not state.empty():
-        state.close()
-        StateDB.drop(state.directory)
-        state = StateDB(state.directory)
+        state.reset()
     return Committer(name, chain, state, head), False
 
 
@@ -112,15 +110,45 @@ def _readable(chain: Chain[Body], pending: bytes) -> Entry[Body] | None:
         return None
 
 
-def _open_free(directory: Path) -> StateDB:
-    """Open the state DB, or one beside it where another process holds it: a former owner that is asleep, say."""
+def _follows(entry: Entry[Body], head: Entry[Body] | None) -> bool:
+    return (entry.parent, entry.number) == ((head.digest, head.number + 1) if head else (NO_PARENT, 1))
+
+
+def _best_free(
+    directory: Path, chain: Chain[Body], head: Entry[Body] | None
+) -> tuple[StateDB, str, Entry[Body] | None]:
+    """Return a free state DB with its position: the one at the head, or ahead of it, else any; the others are dropped.
+
+    Another process may hold the first, a former owner that is asleep, say: then one is begun beside it.
+    """
+    best: tuple[StateDB, str, Entry[Body] | None] | None = None
     for number in range(MAX_HELD):
         candidate = directory.with_name(f"{directory.name}-{number}") if number else directory
+        if best and not candidate.exists():
+            continue
         try:
-            return StateDB(candidate)
-        except StateHeld as error:
-            held = error
-        except Corrupt:  # a cache: what it held comes from the log again
-            StateDB.drop(candidate)
-            return StateDB(candidate)
-    raise StateHeld(str(held), hint="Several processes hold it: end those that should not run under this run folder.")
+            state = StateDB(candidate)
+        except StateHeld:
+            continue
+        at, pending = _position_or_none(chain, state)
+        useful = bool(head and at == head.digest) or bool(pending and _follows(pending, head))
+        if best is None or useful:
+            best, spare = (state, at, pending), best[0] if best else None
+        else:
+            spare = state
+        if spare:
+            spare.discard()
+    if best is None:
+        raise StateHeld(
+            f"{MAX_HELD} processes hold states of {directory}",
+            hint="End those that should not run under this run folder.",
+        )
+    return best
+
+
+def _position_or_none(chain: Chain[Body], state: StateDB) -> tuple[str, Entry[Body] | None]:
+    try:
+        return position(chain, state)
+    except StateDamaged:
+        state.reset()
+        return "", None

@@ -56,6 +56,10 @@ def create_exclusive(path: Path, data: bytes) -> bool:
             os.link(temporary, path)
         except FileExistsError:
             return False
+        except FileNotFoundError:  # somebody tidied up behind a head that has passed this number
+            if path.exists():
+                return False
+            raise
     fsync_directory(path.parent)
     return True
 

@@ -74,6 +74,10 @@ class UnknownSchema(FreshetError):
     """A file was written by a version with another schema."""
 
 
+class StateDamaged(Corrupt):
+    """A state DB is damaged. It is a cache: whoever owns it empties it and rebuilds."""
+
+
 class StateHeld(FreshetError):
     """A state DB is open in another process, which may be asleep; it is a cache, so another can be begun."""
 

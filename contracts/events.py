@@ -151,7 +151,7 @@ def decode_all(values: Iterable[bytes | None]) -> list[Event | EventRejected]:
                 raise _no_size(value)
             decoded.append(_checked(_decode(value), value))
         except EventRejected as rejection:
-            decoded.append(rejection)
+            decoded.append(rejection.with_traceback(None))  # its frame holds this list: a cycle
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             decoded.append(_undecoded(value or b"", error))
     return decoded

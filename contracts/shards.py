@@ -36,6 +36,7 @@ class Shard(msgspec.Struct, frozen=True):
 
     `read` counts records by outcome and sums to `records`; `emitted` counts samples by how they were joined and sums
     to the samples. `records` is less than the span of offsets only where the log itself has gaps (transactions).
+    `windows`: the joiner's rules (ms; a count of records), absent in chains from before they were recorded.
     `lost`: an operator admitted that the records were lost to retention; a shard without samples is a manifest alone.
     """
 
@@ -57,6 +58,7 @@ class Shard(msgspec.Struct, frozen=True):
     kind: Literal["samples", "lost"] = "samples"
     reason: str = ""
     partitioner: str = PARTITIONER
+    windows: dict[str, int] | msgspec.UnsetType = msgspec.UNSET
 
 
 class DeadLetter(msgspec.Struct, frozen=True):
@@ -120,20 +122,32 @@ def verify(shards: ShardChain, proved: Callable[[Entry[Shard]], None] = lambda e
     at the first fault.
     """
     count = shards.verify(deep=False)
-    offset = ordinal = None
+    before: Shard | None = None
     for entry in shards.entries():
         body = entry.body
-        if offset is not None and (body.first_offset, body.first_ordinal) != (offset, ordinal):
-            raise ChainBroken(f"shard {entry.number} of {shards.directory} leaves a gap or overlaps")
+        _check_follows(before, body, f"shard {entry.number} of {shards.directory}")
         emitted = len(read_samples(shards, entry))
         dead = len(read_dead_letters(shards, entry))
         if sum(body.read.values()) != body.records or sum(body.emitted.values()) != emitted:
             raise ChainBroken(f"the counters of shard {entry.number} of {shards.directory} do not add up")
         if sum(n for outcome, n in body.read.items() if outcome.startswith("rejected:")) != dead:
             raise ChainBroken(f"the dead letters of shard {entry.number} of {shards.directory} do not add up")
-        offset, ordinal = body.next_offset, body.next_ordinal
+        before = body
         proved(entry)
     return count
+
+
+def _check_follows(before: Shard | None, body: Shard, what: str) -> None:
+    if not 0 <= body.records <= body.next_offset - body.first_offset:
+        raise ChainBroken(f"{what} counts {body.records} records in its offsets")
+    if before is None:
+        return
+    if (body.first_offset, body.first_ordinal) != (before.next_offset, before.next_ordinal):
+        raise ChainBroken(f"{what} leaves a gap or overlaps")
+    if body.watermark < before.watermark:
+        raise ChainBroken(f"{what} goes back in time")
+    if (body.topic_id, body.partitions) != (before.topic_id, before.partitions):
+        raise ChainBroken(f"{what} is of another log than the one before it")
 
 
 def partitions(layout: Layout, topic: str) -> list[int]:

@@ -5,17 +5,19 @@ It may be deleted at any time; whatever it holds can be rebuilt from the log and
 
 from __future__ import annotations
 
+import fcntl
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache
 from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from rocksdict import AccessType, BlockBasedOptions, Cache, Options, Rdict, WriteBatch
 
 from contracts import durable
-from contracts.errors import Corrupt, MissingInput, StateHeld
+from contracts.errors import FreshetError, MissingInput, StateDamaged, StateHeld
 
 _MEMTABLE_BYTES = 4 << 20  # a DB holds at most two of them
 _CACHE_BYTES = 32 << 20  # blocks, indexes and filters of all DBs of a process
@@ -33,48 +35,49 @@ Changes = Mapping[Any, bytes | None]  # by key, or by `KeyRange` (a mapping is i
 
 
 class StateDB:
-    """One open DB; at most one process may hold it. Close it before its folder is opened again.
+    """One open DB; at most one process may hold it, by a lock file beside its folder.
 
-    Opening raises `StateHeld` while another process, or another object of this one, has it open, and `Corrupt` when
-    its files are damaged. Memory is bounded however much it holds: two small memtables, and one cache for all DBs.
+    Opening raises `StateHeld` while another process, or another object of this one, has it open. Damage is
+    `StateDamaged`, from any method: `reset` it then. Memory is bounded however much it holds: two small memtables, and
+    one cache for all DBs of a process.
     """
 
     def __init__(self, directory: Path, read_only: bool = False) -> None:
         """Open it; `read_only`: as it is now, for reading, also while another process holds it; it must be there."""
-        if not read_only:
-            durable.make_directory(directory.parent)
-        elif not (directory / "CURRENT").exists():
+        if read_only and not (directory / "CURRENT").exists():
             raise MissingInput(f"there is no state in {directory}", hint="A worker that owns the partition makes it.")
         self.directory = directory
-        access = AccessType.read_only(False) if read_only else AccessType.read_write()
+        self._lock = None if read_only else _locked(directory)
+        self._db: Any = None
+        self._access = AccessType.read_only(False) if read_only else AccessType.read_write()
         try:
-            self._db: Any = Rdict(str(directory), _options(), access_type=access)
-        except Exception as error:  # rocksdict raises nothing narrower
-            if "lock" in str(error).lower():
-                raise StateHeld(f"another process holds the state in {directory}") from None
-            if "corruption" in str(error).lower():
-                raise Corrupt(str(directory), str(error)) from None
-            raise OSError(f"the state in {directory} cannot be opened: {error}") from None
+            self._db = self._opened()
+        except StateDamaged:
+            if read_only:
+                raise
+            self.reset()
 
     def get(self, key: bytes) -> bytes | None:
         """Return the value of `key`, None when absent."""
-        value: bytes | None = self._db.get(key)
-        return value
+        return self.get_many([key])[0]
 
     def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """Return the values of `keys`, in their order, None where absent."""
-        return list(self._db.get(list(keys))) if keys else []
+        with self._naming_damage():
+            return list(self._db.get(list(keys))) if keys else []
 
     def empty(self) -> bool:
         """Tell whether it holds nothing."""
-        return next(iter(self._db.keys()), None) is None
+        with self._naming_damage():
+            return next(iter(self._db.keys()), None) is None
 
     def scan(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
         """Yield keys (without `prefix`) and values in byte order."""
-        for key, value in self._db.items(from_key=prefix):
-            if not key.startswith(prefix):
-                return
-            yield key[len(prefix) :], value
+        with self._naming_damage():
+            for key, value in self._db.items(from_key=prefix):
+                if not key.startswith(prefix):
+                    return
+                yield key[len(prefix) :], value
 
     def write(self, *batches: Changes) -> None:
         """Apply all changes, in order, or none of them; None deletes a key or a range.
@@ -91,16 +94,60 @@ class StateDB:
                 batch.delete(key)
             else:
                 put(key, value)
-        self._db.write(batch)
+        with self._naming_damage():
+            self._db.write(batch)
+
+    def reset(self) -> None:
+        """Empty it, whatever state it is in; the lock is held all the while."""
+        if self._db is not None:
+            self._db.close()
+        self.drop(self.directory)
+        self._db = self._opened()
 
     def close(self) -> None:
         """Release the lock."""
         self._db.close()
+        if self._lock is not None:
+            self._lock.close()
+
+    def discard(self) -> None:
+        """Delete its folder, then release the lock."""
+        self._db.close()
+        self.drop(self.directory)
+        if self._lock is not None:
+            self._lock.close()
 
     @staticmethod
     def drop(directory: Path) -> None:
-        """Delete the folder of a closed DB."""
+        """Delete the folder of a DB that nobody has open."""
         shutil.rmtree(directory, ignore_errors=True)
+
+    def _opened(self) -> Any:
+        with self._naming_damage():
+            return Rdict(str(self.directory), _options(), access_type=self._access)
+
+    @contextmanager
+    def _naming_damage(self) -> Iterator[None]:
+        try:
+            yield
+        except (FreshetError, GeneratorExit):
+            raise
+        except Exception as error:  # rocksdict raises nothing narrower
+            if "corruption" in str(error).lower():
+                raise StateDamaged(str(self.directory), str(error)) from None
+            raise OSError(f"the state in {self.directory} fails: {error}") from None
+
+
+def _locked(directory: Path) -> IO[bytes]:
+    """Lock the name of a folder for this process, until the file is closed. Raises `StateHeld`."""
+    durable.make_directory(directory.parent)
+    file = open(directory.with_name(f".{directory.name}.lock"), "ab")  # noqa: SIM115
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        raise StateHeld(f"another process holds the state in {directory}") from None
+    return file
 
 
 def _options() -> Options:

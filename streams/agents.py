@@ -9,16 +9,19 @@ import asyncio
 import logging
 import os
 import sys
+import threading
 import traceback
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, NoReturn
 
+from aiokafka.errors import CommitFailedError, KafkaError
 from faust.types import TP
 
-from contracts.errors import FreshetError
+from contracts.errors import FreshetError, MissingServer
 from streams.owned import OwnedPartition, Place
 from streams.pipeline import KafkaRecord
 
+GIVE_BACK_S = 12.0  # 20 seconds are promised from the signal to the end, and Faust stops fetching before this
 logger = logging.getLogger("freshet.streams")
 
 
@@ -29,6 +32,7 @@ class Assignment:
         self._place, self._consumer = place, consumer
         self._owned: dict[int, OwnedPartition] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._waits = self._has_waited = self._hints_fail = False
 
     async def own(self, partitions: set[int]) -> None:
         """Follow what Kafka has assigned. Recovery goes on by itself: heartbeats must not wait for it."""
@@ -49,25 +53,48 @@ class Assignment:
     async def take(self, tp: TP, records: Sequence[KafkaRecord]) -> None:
         """Hand a chunk to its partition; drop it where the partition was revoked while the chunk waited."""
         if tp.partition in self._owned:
-            await self._owned[tp.partition].put(records)
+            owned = self._owned[tp.partition]
+            self._waits = owned.full
+            self._has_waited |= self._waits
+            await owned.put(records)
+            self._waits = False
 
     async def look_after_idle(self) -> None:
-        """See to the partitions from which nothing comes; call it every few seconds."""
-        for owned in list(self._owned.values()):
-            await owned.look_after()
+        """See to the topic, and to the partitions from which nothing comes; call it every few seconds.
+
+        While a chunk waits for a partition that is busy, those of others wait behind it: then nothing is flowing.
+        """
+        await self._place.ask(self._place.same_topic.prove)
+        flowing, self._has_waited = not self._has_waited, self._waits
+        await asyncio.gather(*(owned.look_after(flowing) for owned in self._owned.values()))
 
     async def tell_kafka(self) -> None:
-        """Commit to Kafka how far the chains have come since the last call: hints, and nothing depends on them."""
-        hints = {}
-        for partition, owned in self._owned.items():
-            if owned.hint is not None:
-                hints[TP(self._place.topic.name, partition)] = owned.hint
+        """Commit to Kafka how far the chains have come: hints, and nothing depends on them. One that fails is kept."""
+        told = [(owned, owned.hint) for owned in self._owned.values() if owned.hint is not None]
+        if not told:
+            return
+        try:
+            await self._consumer()._commit({owned.tp: hint for owned, hint in told})
+        except CommitFailedError:
+            return  # the group deals its partitions anew
+        except (KafkaError, TimeoutError) as error:
+            if not self._hints_fail:
+                logger.warning(f"Kafka was not told how far the chains have come: {error!r}")
+            self._hints_fail = True
+            return
+        self._hints_fail = False
+        for owned, hint in told:
+            if owned.hint == hint:
                 owned.hint = None
-        if hints:
-            await self._consumer()._commit(hints)
 
     async def stop(self) -> None:
-        """Give everything back; what is in open shards is read again by the next owner."""
+        """Give everything back; what is in open shards is read again by the next owner.
+
+        A process that has not ended `GIVE_BACK_S` later ends itself: a broker that is away must not hold it up.
+        """
+        deadline = threading.Timer(GIVE_BACK_S, end_now)
+        deadline.daemon = True
+        deadline.start()
         self._place.vitals.stopping()
         await self.tell_kafka()
         await self.give_back(set(self._owned))
@@ -87,6 +114,8 @@ async def or_die(work: Awaitable[None]) -> None:
     """Await `work`; end the process at any error: the supervisor starts it again over a whole state."""
     try:
         await work
+    except MissingServer as error:
+        die(str(error), error.hint, 1)  # nobody has to change anything: the supervisor tries again
     except FreshetError as error:
         die(str(error), error.hint, error.exit_code)
     except Exception:
@@ -98,3 +127,10 @@ def die(message: str, hint: str, code: int = 1) -> NoReturn:
     logger.error(message, extra={"hint": hint})
     sys.stderr.flush()
     os._exit(code)
+
+
+def end_now() -> None:
+    """End a worker that was told to and takes too long: as safe as SIGKILL, and as it was asked to, with code 0."""
+    logger.warning(f"the worker did not come to its end in {GIVE_BACK_S:.0f} s, and ends here: nothing is lost")
+    sys.stderr.flush()
+    os._exit(0)

@@ -12,11 +12,12 @@ from faust.types import TP
 from contracts.layout import Layout
 from streams.agents import Assignment, consume, die, or_die
 from streams.dead_letters import DeadLetterTopic
+from streams.identity import SameTopic
 from streams.operations import operating
 from streams.owned import Place
 from streams.scheduler import ChunkScheduler, ChunkSchema
 from streams.settings import StreamsSettings
-from streams.topics import Log
+from streams.topics import KeptIdentity, Log
 from streams.transport import ReadCommitted, credentials
 from streams.vitals import Vitals
 
@@ -91,7 +92,8 @@ def run_worker(settings: StreamsSettings, layout: Layout, worker: str) -> None:
     if settings.dead_letter_topic:
         Log(settings.access, settings.dead_letter_topic).identity()  # refused now, not at the first dead letter
     vitals, letters = Vitals(), DeadLetterTopic(settings.access, settings.dead_letter_topic)
-    app = build_app(settings, Place(layout, settings, topic, log, vitals, letters), worker)
+    same_topic = SameTopic(topic, KeptIdentity(log))
+    app = build_app(settings, Place(layout, settings, topic, log, vitals, letters, same_topic), worker)
     gc.freeze()  # what is loaded by now stays: the collector need not walk it again and again
     gc.set_threshold(50_000, 20, 100)
     with operating(settings, vitals, log, die):

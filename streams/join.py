@@ -9,7 +9,7 @@ memory to disk to nothing (`tiers.py`); only the clicks that are parked, for two
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from operator import attrgetter
 from typing import NamedTuple
 
@@ -24,7 +24,7 @@ from streams.tiers import NO_DISK, Disk, Tier
 
 MAX_NEGATIVES = 100  # rejected candidates kept of a request
 MAX_WAITING = 64  # clicks parked for one request; beyond that a click leaves at once, as an orphan
-MAX_PARKED = 100_000  # clicks parked in a partition; the same
+MAX_PARKED, MAX_PARKED_BYTES = 100_000, 16 << 20  # clicks parked in a partition, and what they take; the same
 
 REQUESTS, SEEN, PARKED = b"r", b"s", b"p"
 STATE = KeyRange(b"p", b"t")  # every key of a joiner in a state DB
@@ -40,6 +40,17 @@ class Windows(msgspec.Struct, frozen=True):
     park_ms: int = 2 * 60_000
     dedupe_ms: int = 24 * 3_600_000
     leaps: Leaps = Leaps()
+
+    def in_words(self) -> dict[str, int]:
+        """Return the rules by their names, as manifests record them; `Windows.of` reads them back."""
+        rules: dict[str, int] = {name: getattr(self, name) for name in ("join_ms", "late_ms", "park_ms", "dedupe_ms")}
+        return rules | {"leap_ms": self.leaps.leap_ms, "leap_records": self.leaps.leap_records}
+
+    @classmethod
+    def of(cls, rules: Mapping[str, int]) -> Windows:
+        """Return the windows of `in_words`. Raises `KeyError` for a rule that is not there."""
+        leaps = Leaps(rules["leap_ms"], rules["leap_records"])
+        return cls(rules["join_ms"], rules["late_ms"], rules["park_ms"], rules["dedupe_ms"], leaps)
 
     @property
     def horizon_ms(self) -> int:
@@ -97,9 +108,10 @@ class Joiner:
         self._disk = disk
         self._requests = Tier(REQUESTS, windows.late_ms, _pack_request, _unpack_request)
         self._seen = Tier(SEEN, windows.dedupe_ms, _pack_deadline, _unpack_deadline)
-        self._parked: dict[int, ParkedClick] = {}  # by offset
+        self._parked: dict[int, tuple[ParkedClick, int]] = {}  # by offset, with their packed bytes
         self._waiting: dict[bytes, list[int]] = {}  # offsets of parked clicks by request
         self._deadlines: deque[tuple[int, int]] = deque()  # of parked clicks, with their offset: in order of both
+        self._parked_bytes = 0
         self._parked_changes: Changes = {}
 
     @classmethod
@@ -107,7 +119,7 @@ class Joiner:
         """Return the joiner whose changes, as written at each commit, are in `state`."""
         joiner = cls(windows, reading, state)
         for _, value in state.scan(PARKED):
-            joiner._wait(msgspec.msgpack.decode(value, type=ParkedClick))
+            joiner._wait(msgspec.msgpack.decode(value, type=ParkedClick), len(value))
         return joiner
 
     @property
@@ -164,9 +176,9 @@ class Joiner:
             changes.update(tier.take_changes(self.clock.watermark))
         return changes
 
-    def changed(self) -> int:
-        """Return about how many changes wait to be taken."""
-        return len(self._parked_changes) + self._requests.changed() + self._seen.changed()
+    def changed_bytes(self) -> int:
+        """Return about how many bytes of changes wait to be taken."""
+        return self._parked_bytes + self._requests.changed_bytes + self._seen.changed_bytes
 
     def _take_request(self, event: Request, size: int) -> list[JoinedClick]:
         key, watermark = _key(event.user_id, event.request_id), self.clock.watermark
@@ -207,21 +219,28 @@ class Joiner:
         return known is not None and known > watermark
 
     def _park(self, key: bytes, click: Click, offset: int) -> tuple[str, list[JoinedClick]]:
-        if len(self._waiting.get(key, ())) == MAX_WAITING or len(self._parked) == MAX_PARKED:
+        many = len(self._parked) == MAX_PARKED or self._parked_bytes >= MAX_PARKED_BYTES
+        if many or len(self._waiting.get(key, ())) == MAX_WAITING:
             return "clicks:orphan", [JoinedClick(click, offset, "orphan", None, self.clock.watermark)]
         parked = ParkedClick(click, self.clock.watermark + self.windows.park_ms, offset)
-        self._wait(parked)
-        self._parked_changes[PARKED + _offset_key(offset)] = msgspec.msgpack.encode(parked)
+        packed = msgspec.msgpack.encode(parked)
+        self._wait(parked, len(packed))
+        self._parked_changes[PARKED + _offset_key(offset)] = packed
         return "clicks:parked", []
 
-    def _wait(self, parked: ParkedClick) -> None:
-        self._parked[parked.offset] = parked
+    def _wait(self, parked: ParkedClick, size: int) -> None:
+        self._parked[parked.offset] = (parked, size)
+        self._parked_bytes += size
         self._waiting.setdefault(_key(parked.click.user_id, parked.click.request_id), []).append(parked.offset)
         self._deadlines.append((parked.deadline, parked.offset))
+        if len(self._deadlines) > 2 * len(self._parked) + MAX_WAITING:  # most of them have found their request
+            self._deadlines = deque(entry for entry in self._deadlines if entry[1] in self._parked)
 
     def _unpark(self, offset: int) -> ParkedClick:
         self._parked_changes[PARKED + _offset_key(offset)] = None
-        return self._parked.pop(offset)
+        parked, size = self._parked.pop(offset)
+        self._parked_bytes -= size
+        return parked
 
     def _release_orphan(self, offset: int) -> JoinedClick:
         parked = self._unpark(offset)

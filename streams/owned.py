@@ -15,6 +15,7 @@ from faust.types import TP
 from contracts.layout import Layout
 from contracts.shards import Shard
 from streams.dead_letters import DeadLetterTopic
+from streams.identity import SameTopic
 from streams.pipeline import KafkaRecord, Topic
 from streams.settings import StreamsSettings
 from streams.shard_writer import PartitionWriter
@@ -37,12 +38,18 @@ class Place:
     log: Log
     vitals: Vitals
     dead_letters: DeadLetterTopic
+    same_topic: SameTopic
     folding: threading.Lock = field(default_factory=threading.Lock)
     threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(COMMITTERS, "shards"))
+    askers: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(COMMITTERS, "askers"))
 
     async def run(self, work: Callable[[], Result]) -> Result:
         """Run `work` in a thread, so that fetching and heartbeats go on."""
         return await asyncio.get_running_loop().run_in_executor(self.threads, work)
+
+    async def ask(self, work: Callable[[], Result]) -> Result:
+        """Run a recovery, or a question to the broker, in other threads: it may take long, and folding goes on."""
+        return await asyncio.get_running_loop().run_in_executor(self.askers, work)
 
 
 class OwnedPartition:
@@ -55,13 +62,19 @@ class OwnedPartition:
 
     def __init__(self, place: Place, partition: int, consumer: Callable[[], Any]) -> None:
         self._place, self._consumer = place, consumer
-        self._tp = TP(place.topic.name, partition)
+        self.tp = TP(place.topic.name, partition)
         self._chunks: asyncio.Queue[Sequence[KafkaRecord]] = asyncio.Queue(WAITING_CHUNKS)
         self._busy = asyncio.Lock()
         self._writer: PartitionWriter | None = None
         self._closed = self._fed = False
-        self._sought: tuple[int, int] | None = None
+        self._seen: tuple[int, int] | None = None
+        self._proven: tuple[int, int] | None = None
         self.hint: int | None = None
+
+    @property
+    def full(self) -> bool:
+        """Whether `put` has to wait."""
+        return self._chunks.full()
 
     async def put(self, records: Sequence[KafkaRecord]) -> None:
         """Take a chunk; waits while enough of them wait already."""
@@ -72,7 +85,7 @@ class OwnedPartition:
         """Recover the chain, then feed chunk after chunk, until the task is cancelled."""
         async with self._busy:
             if not self._closed:
-                self._writer = await self._place.run(self._open)
+                self._writer = await self._place.ask(self._open)
         while True:
             records = await self._chunks.get()
             async with self._busy:
@@ -89,29 +102,39 @@ class OwnedPartition:
         while not self._chunks.empty():  # whoever waits to put one more goes on
             self._chunks.get_nowait()
 
-    async def look_after(self) -> None:
+    async def look_after(self, flowing: bool) -> None:
         """Look at a partition from which nothing has come since the last call.
 
-        An offset that was committed is a hint: where Kafka's position is ahead of ours, the state behind it is gone,
-        and no further record may ever come, so seek back, once. Where it is behind, the log may have lost its tail.
+        An offset that was committed is a hint: where Kafka's position stands ahead of ours, the state behind it may be
+        gone, and no further record may ever come. So if there are records between, seek back, but only while chunks
+        are `flowing`: else they may still be on their way here. Where it is behind, the log may have lost its tail.
+        A position that is ours tells nothing: whoever fetches may have died.
         """
         fed, self._fed = self._fed, False
-        if fed or self._busy.locked():
+        seen, self._seen = self._seen, None
+        if fed or self._busy.locked() or not self._chunks.empty():
             return
         async with self._busy:
             if (writer := self._writer) is None:
                 return
-            expected, position = writer.expected, await self._consumer().position(self._tp) or 0
+            expected, position = writer.expected, await self._consumer().position(self.tp) or 0
             if position < expected:
-                await self._place.run(lambda: writer.check_log(*self._place.log.span(self._tp.partition)))
-            elif position > expected and self._sought != (position, expected):
-                self._sought = (position, expected)
-                await self._consumer().seek(self._tp, expected)
-            else:  # up to the position there are markers alone
-                self._place.vitals.fed(self._tp.partition, 0, position)
+                await self._place.ask(lambda: writer.check_log(*self._place.log.span(self.tp.partition)))
+            elif position > expected:
+                self._seen = expected, position
+                if self._seen == seen != self._proven:
+                    await self._explain(expected, position, flowing)
+
+    async def _explain(self, expected: int, position: int, flowing: bool) -> None:
+        """Find out why Kafka's position stands ahead: behind markers alone, or behind records that never came."""
+        if await self._next_available(expected) >= position:
+            self._proven = expected, position
+            self._place.vitals.fed(self.tp.partition, 0, position)
+        elif flowing:
+            await self._consumer().seek(self.tp, expected)
 
     def _open(self) -> PartitionWriter:
-        place, partition = self._place, self._tp.partition
+        place, partition = self._place, self.tp.partition
         settings = place.settings
         writer = PartitionWriter(place.layout, place.topic, partition, settings.windows, settings.rotation)
         writer.begin(*place.log.span(partition))
@@ -122,27 +145,27 @@ class OwnedPartition:
 
     async def _feed(self, writer: PartitionWriter, records: Sequence[KafkaRecord]) -> None:
         self._fed = True
-        if records[0].offset > writer.expected and not await self._is_gap(writer, records[0].offset):
-            await self._consumer().seek(self._tp, writer.expected)
+        first = records[0].offset
+        if first > writer.expected and await self._next_available(writer.expected) < first:
+            await self._consumer().seek(self.tp, writer.expected)
             return
         await self._place.run(lambda: self._fold(writer, records))
         if writer.expected <= records[-1].offset:  # the chain was lost to another owner and won back
-            self._place.vitals.lost_race(self._tp.partition)
-            await self._consumer().seek(self._tp, writer.expected)
+            self._place.vitals.lost_race(self.tp.partition)
+            await self._consumer().seek(self.tp, writer.expected)
 
     def _fold(self, writer: PartitionWriter, records: Sequence[KafkaRecord]) -> None:
-        vitals, partition = self._place.vitals, self._tp.partition
+        vitals, partition = self._place.vitals, self.tp.partition
 
         def committed(shard: Shard, seconds: float) -> None:
             self.hint = shard.next_offset
             vitals.committed(partition, shard, seconds)
 
-        if writer.feed(records, committed, self._place.folding):
+        if writer.feed(records, committed, self._place.folding, self._place.same_topic.prove):
             self._place.dead_letters.send(writer)
         vitals.fed(partition, len(records), writer.expected)
         vitals.open_buffer(partition, *writer.collected)
 
-    async def _is_gap(self, writer: PartitionWriter, offset: int) -> bool:
-        """Tell whether the log itself has no record between the expected one and `offset`."""
-        log, partition = self._place.log, self._tp.partition
-        return await self._place.run(lambda: log.next_available(partition, writer.expected)) >= offset
+    async def _next_available(self, offset: int) -> int:
+        """Ask the log where it has its next record from `offset` on: what comes later and first is behind a gap."""
+        return await self._place.ask(lambda: self._place.log.next_available(self.tp.partition, offset))

@@ -140,6 +140,8 @@ class Pipeline:
             decoded = self._decoded(batch)
             self.joiner.recall(decoded)
             for record, event in zip(batch, decoded, strict=True):
+                if record.offset < self.expected:  # a source that goes back within a batch
+                    continue
                 if isinstance(event, EventRejected):
                     self._reject(record, event)
                 else:
@@ -148,18 +150,18 @@ class Pipeline:
                 if (self.joiner.clock.watermark >= self._shard.ends_at or self._is_full()) and not self.rebuilding:
                     yield self._close()
 
-    def lost(self, until: int, reason: str) -> ClosedShard:
+    def lost(self, until: int, reason: str, windows: Windows) -> ClosedShard:
         """Return the manifest that admits that the log no longer holds what comes next, up to the offset `until`.
 
         Clicks that were parked leave as orphans. What the joiner remembered goes: its records cannot be read again, so
-        that a rebuild would not find it either.
+        that a rebuild would not find it either. From here on `windows` are in force.
         """
         self._shard.joined = self.joiner.release_all()
         body = self._body(max(until, self._live_from))
         rebuild = Rebuild(body.next_offset, body.watermark)
-        lost = msgspec.structs.replace(body, kind="lost", reason=reason, rebuild=rebuild)
+        lost = msgspec.structs.replace(body, kind="lost", reason=reason, rebuild=rebuild, windows=windows.in_words())
         mark = mark_of(rebuild)
-        saved = msgspec.msgpack.encode(Saved(self.joiner.windows, mark.reading, (mark,)))
+        saved = msgspec.msgpack.encode(Saved(windows, mark.reading, (mark,)))
         changes: Changes = {STATE: None, SAVED: saved}
         return ClosedShard(lost, self._shard.files(self.topic.name, self.partition), changes)
 
@@ -238,4 +240,5 @@ class Pipeline:
             read=dict(sorted(shard.read.items())),
             emitted=shard.emitted(),
             rebuild=self._marks.rebuild(shard.first_offset),
+            windows=self.joiner.windows.in_words(),
         )

@@ -12,11 +12,11 @@ from contextlib import AbstractContextManager, nullcontext
 import msgspec
 
 from contracts import commit, shards
-from contracts.errors import ChainBroken, ChainTaken, LogChanged, LogLost, UsageError
+from contracts.errors import ChainBroken, ChainTaken, LogChanged, LogLost, StateDamaged, UsageError
 from contracts.layout import Layout
 from contracts.partitions import PARTITIONER
 from contracts.shards import Shard, ShardChain
-from contracts.state_db import KeyRange, StateDB
+from contracts.state_db import StateDB
 from streams.clock import NOT_STARTED, Reading
 from streams.join import Joiner, Windows
 from streams.marks import Mark, mark_of
@@ -24,8 +24,7 @@ from streams.open_shard import ClosedShard
 from streams.pipeline import SAVED, KafkaRecord, Pipeline, Rotation, Saved, Start, Topic
 
 ANY_TIME = nullcontext()
-SPILL = 65_536  # changes that a rebuild holds in memory
-LAST_KEY = b"\xff" * 8
+SPILL_BYTES = 8 << 20  # of changes that a rebuild holds in memory
 
 
 class PartitionWriter:
@@ -103,13 +102,16 @@ class PartitionWriter:
         records: Iterable[KafkaRecord],
         tell: Callable[[Shard, float], None] = lambda shard, seconds: None,
         turn: AbstractContextManager[object] = ANY_TIME,
+        prove: Callable[[], None] = lambda: None,
     ) -> int:
         """Take records in order; commit every shard that becomes complete; return how many were committed.
 
         `tell` gets each committed shard and how many seconds its commit took: a hint for the source. `turn` is held
         while records are folded, and not while a shard is committed: of several writers one folds, others commit.
-        After a lost race (`ChainTaken`) the local state has been dropped and rebuilt from the new head: feed again from
-        `expected`, or `close`. After any other error the writer is of no more use (`ChainBroken`): make a new one.
+        `prove` is called before each commit, and raises where the records may be those of another log.
+        After a lost race (`ChainTaken`), or when the state DB proves damaged, the local state has been dropped and is
+        rebuilt from the head: feed again from `expected`, or `close`. After any other error the writer is of no more
+        use (`ChainBroken`): make a new one.
         """
         if self._broken:
             raise ChainBroken(f"partition {self._partition} of {self._topic.name} is fed after a commit that failed")
@@ -118,10 +120,15 @@ class PartitionWriter:
         try:
             folding = self._pipeline.process(records)
             while closed := _next(folding, turn):
+                prove()
                 self._commit(closed, tell)
                 committed += 1
             self._spill()
         except ChainTaken:
+            self.close()
+            self._recover()
+        except StateDamaged:
+            self.state.reset()
             self.close()
             self._recover()
         self._broken = False
@@ -133,20 +140,23 @@ class PartitionWriter:
         if closed is not None:
             self._commit(closed, lambda shard, seconds: None)
 
-    def admit_lost(self, log_start: int, reason: str) -> Shard | None:
+    def admit_lost(self, log_start: int, reason: str, windows: Windows | None = None) -> Shard | None:
         """Commit the manifest that admits that records before `log_start` are lost; None where none are missing.
 
-        Afterwards the chain goes on at `log_start`. What was remembered of earlier records is forgotten, and clicks
-        that waited for a request leave as orphans. Raises `UsageError` for a chain that has not begun.
+        Afterwards the chain goes on at `log_start`, under `windows` if they are given and other ones: make a new writer
+        for them. What was remembered of earlier records is forgotten, and clicks that waited for a request leave as
+        orphans. Raises `UsageError` for a chain that has not begun.
         """
         head = self.committed
         if head is None:
             raise UsageError(f"partition {self._partition} of {self._topic.name} has no shards: nothing can be missing")
-        if log_start <= self.expected:
+        after = windows or self._windows
+        if log_start <= self.expected and after == self._windows:
             return None
         if self._pipeline.rebuilding:  # its state is gone too, and cannot be rebuilt any more
             self._pipeline = self._pipeline_after(head, Joiner(self._windows, Reading(head.watermark)), ())
-        self._commit(self._pipeline.lost(log_start, reason), lambda shard, seconds: None)
+        self._commit(self._pipeline.lost(log_start, reason, after), lambda shard, seconds: None)
+        self._windows = after
         self.close()
         self._recover()
         return self.committed
@@ -163,7 +173,7 @@ class PartitionWriter:
 
     def _spill(self) -> None:
         """Keep memory bounded in a rebuild, which commits nothing: a DB without a position is of no use to anybody."""
-        if self._pipeline.rebuilding and self._pipeline.joiner.changed() > SPILL:
+        if self._pipeline.rebuilding and self._pipeline.joiner.changed_bytes() > SPILL_BYTES:
             self.state.write(self._pipeline.joiner.take_changes())
 
     def _recover(self) -> None:
@@ -173,23 +183,18 @@ class PartitionWriter:
         head = self.committed
         if head:
             _check_same_log(self._topic, head)
+            _check_same_windows(self._topic, head, self._windows)
             chain.remove_orphans()
-        saved = self._saved() if warm else None
-        if head and saved:
-            joiner = Joiner.load(self._windows, saved.reading, self.state)
-            self._pipeline = self._pipeline_after(head, joiner, saved.marks)
-        else:
-            if not self.state.empty():
-                self.state.write({KeyRange(b"", LAST_KEY): None})
-            self._pipeline = self._cold(head)
+        self._pipeline = self._warm(head) if warm and head else self._cold(head)
 
-    def _saved(self) -> Saved | None:
-        """Return what the state DB holds for the pipeline; None where it was made under other windows, or earlier."""
+    def _warm(self, head: Shard) -> Pipeline:
         try:
             saved = msgspec.msgpack.decode(self.state.get(SAVED) or b"", type=Saved)
-        except msgspec.MsgspecError:
-            return None
-        return saved if saved.windows == self._windows else None
+            joiner = Joiner.load(self._windows, saved.reading, self.state)
+        except (msgspec.MsgspecError, StateDamaged):  # of an earlier version, or damaged: a cache
+            self.state.reset()
+            return self._cold(head)
+        return self._pipeline_after(head, joiner, saved.marks)
 
     def _cold(self, head: Shard | None) -> Pipeline:
         reading = mark_of(head.rebuild).reading if head else NOT_STARTED
@@ -216,4 +221,16 @@ def _check_same_log(topic: Topic, head: Shard) -> None:
         raise LogChanged(
             f"users of {topic.name} were dealt to partitions by {head.partitioner!r}, and now are by {PARTITIONER!r}",
             hint="Users would change their partitions: use the version that wrote them, or a new --root.",
+        )
+
+
+def _check_same_windows(topic: Topic, head: Shard, windows: Windows) -> None:
+    ours = windows.in_words()
+    if head.windows not in (msgspec.UNSET, ours):
+        other = {name: (rule, ours.get(name)) for name, rule in dict(head.windows).items() if rule != ours.get(name)}
+        words = ", ".join(f"{name} {theirs} and not {now}" for name, (theirs, now) in other.items())
+        raise LogChanged(
+            f"the shards of {topic.name} were joined under other settings: {words}",
+            hint="Set them back, or say for each partition that the new ones are meant: freshet streams admit-lost "
+            f"--topic {topic.name} --partition {head.partition} --reason WHY (what waits for a request is given up).",
         )

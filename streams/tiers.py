@@ -13,7 +13,8 @@ from typing import Generic, Protocol, TypeVar
 from contracts.state_db import KeyRange
 
 Value = TypeVar("Value")
-RECENT = 4096  # entries of the newest memory half before the older half is let go
+RECENT = 4096  # entries of the newest memory half before the older half is let go …
+RECENT_BYTES = 4 << 20  # … or their packed bytes
 
 
 class Disk(Protocol):
@@ -37,7 +38,8 @@ NO_DISK = NoDisk()
 class Tier(Generic[Value]):
     """Entries of one kind. Use: `recall` the keys of a batch, then `get` and `put` those; `take_changes` to commit.
 
-    `get` is right only for keys that were recalled since the last `turn`, or put.
+    `get` is right only for keys that were recalled since the last `turn`, or put. `changed_bytes`: of the changes that
+    wait to be taken.
     """
 
     def __init__(self, prefix: bytes, life_ms: int, pack: Callable[[Value], bytes], unpack: Callable[[bytes], Value]):
@@ -48,6 +50,7 @@ class Tier(Generic[Value]):
         self._old: dict[bytes, Value] = {}
         self._recalled: dict[bytes, Value] = {}
         self._changes: dict[bytes | KeyRange, bytes | None] = {}
+        self._new_bytes = self.changed_bytes = 0
         self._oldest: int | None = None  # the lowest generation that may still be on disk
         self._old_is_committed = True
 
@@ -66,13 +69,16 @@ class Tier(Generic[Value]):
         generation = deadline // self._span_ms
         if generation != self._newest:
             self._newest, self._prefix_of_newest = generation, self._generation(generation)
-        self._changes[self._prefix_of_newest + key] = self._pack(value)
+        packed = self._changes[self._prefix_of_newest + key] = self._pack(value)
+        self._new_bytes += len(packed)
+        self.changed_bytes += len(key) + len(packed)
 
     def turn(self) -> None:
         """Let the older half of memory go if the newer one is full; call between batches, never within one."""
         self._recalled = {}
-        if len(self._new) > RECENT and self._old_is_committed:
+        if (len(self._new) > RECENT or self._new_bytes > RECENT_BYTES) and self._old_is_committed:
             self._old, self._new, self._old_is_committed = self._new, {}, False
+            self._new_bytes = 0
 
     def recall(self, keys: Iterable[bytes], watermark: int, disk: Disk) -> None:
         """Fetch from disk what a batch of records may ask for and memory does not hold."""
@@ -94,11 +100,8 @@ class Tier(Generic[Value]):
             self._oldest = now
         changes.update(self._changes)
         self._changes, self._old_is_committed = {}, True
+        self.changed_bytes = 0
         return changes
-
-    def changed(self) -> int:
-        """Return how many changes wait to be taken."""
-        return len(self._changes)
 
     def _generation(self, number: int) -> bytes:
         return self._prefix + number.to_bytes(4, "big")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
@@ -28,7 +28,10 @@ class Log:
     def identity(self) -> Topic:
         """Return id and partition count. Raises `MissingServer`, `AccessRefused`, `MissingInput`."""
         with self._admin(f"look at topic {self.topic!r}") as admin:
-            found = admin.describe_topics([self.topic])
+            return self._identity(admin)
+
+    def _identity(self, admin: KafkaAdminClient) -> Topic:
+        found = admin.describe_topics([self.topic])
         if any(t.get("error_code") == TopicAuthorizationFailedError.errno for t in found):
             raise no_right(self.access, f"look at topic {self.topic!r}")
         topic = next((t for t in found if not t.get("error_code") and t.get("partitions")), None)
@@ -121,3 +124,28 @@ class Log:
             raise no_broker(self.access, error, f"read topic {self.topic!r}") from None
         finally:
             consumer.close()
+
+
+class KeptIdentity:
+    """`Log.identity`, asked often, over a connection that is kept; after an error the next call makes another."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+        self._connection = ExitStack()
+        self._admin: KafkaAdminClient | None = None
+
+    def __call__(self) -> Topic:
+        """Return id and partition count. Raises what `Log.identity` raises."""
+        try:
+            if self._admin is None:
+                asking = self._log._admin(f"look at topic {self._log.topic!r}")
+                self._admin = self._connection.enter_context(asking)
+            return self._log._identity(self._admin)
+        except KafkaError as error:
+            self.close()
+            raise no_broker(self._log.access, error) from None
+
+    def close(self) -> None:
+        """End the connection."""
+        self._admin = None
+        self._connection.close()

@@ -18,8 +18,8 @@ from contracts.bases import Base, OpenBase
 from contracts.chain import Entry
 from contracts.crash import reach
 from contracts.days import shown
-from contracts.deltas import Delta
-from contracts.errors import ChainTaken, UsageError, WrongParent
+from contracts.deltas import Changes, Delta
+from contracts.errors import ChainTaken, StateDamaged, UsageError, WrongParent
 from contracts.layout import Layout
 from contracts.trend import MAX_EXPONENT
 from trainer import row_cache
@@ -99,12 +99,22 @@ class OnlineWorker:
             self.close()
             raise WrongParent(f"the deltas of {chain.directory} were made on another base of the same name")
         chain.remove_orphans()
-        found = row_cache.load(self._committer.state) if warm else overlay(self.layout, self.base, self.partition)[0]
-        self._uncached = {} if warm or found is None else row_cache.encode(found)
+        found = self._cached() if warm else None
+        self._uncached = {}
+        if found is None and (found := overlay(self.layout, self.base, self.partition)[0]) is not None:
+            self._uncached = row_cache.encode(found)
         self._rows = OnlineRows(self.base, found)
         self._learner = BlockLearner(self.tools, self._rows)
         self._next = head.body.next_ordinal if head else self.base.manifest.cut[self.partition]
         self._follow()
+
+    def _cached(self) -> Changes | None:
+        """Return the rows that the state DB holds; None, and an empty DB, where it is damaged."""
+        try:
+            return row_cache.load(self._committer.state)
+        except StateDamaged:
+            self._committer.state.reset()
+            return None
 
     def _follow(self) -> None:
         """Read on from the last block folded and the last boundary crossed."""

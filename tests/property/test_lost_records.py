@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from contracts import shards
-from contracts.errors import LogLost, UsageError
+from contracts.errors import LogChanged, LogLost, StateDamaged, UsageError
 from contracts.events import Click, Event, Request, Tick
 from contracts.layout import Layout
 from contracts.state_db import StateDB
@@ -78,11 +79,19 @@ def test_clicks_that_waited_leave_as_orphans_with_the_manifest_that_admits_the_l
 
 
 def test_what_was_remembered_before_a_loss_is_forgotten(tmp_path: Path) -> None:
-    before: list[Event | bytes] = [Request("r", "u", START, START), Click("u", "i", START, START, "e"), Tick(START + 30_000)]
+    before: list[Event | bytes] = [
+        Request("r", "u", START, START),
+        Click("u", "i", START, START, "e"),
+        Tick(START + 30_000),
+    ]
     fed(tmp_path, records(before), 3)
     admitted(tmp_path, 10)
     now = START + 30_001
-    again: list[Event | bytes] = [Click("u", "i", now, now, "e"), Click("u", "i", now, now, "f", "r"), Tick(now + 2 * MINUTE)]
+    again: list[Event | bytes] = [
+        Click("u", "i", now, now, "e"),
+        Click("u", "i", now, now, "f", "r"),
+        Tick(now + 2 * MINUTE),
+    ]
     writer = writer_at(tmp_path)
     writer.begin(10, 13)
     writer.feed(records(again, first=10))
@@ -109,3 +118,50 @@ def test_a_chain_that_has_not_begun_cannot_have_lost_anything(tmp_path: Path) ->
     with pytest.raises(UsageError, match="no shards"):
         writer.admit_lost(5, "why")
     writer.close()
+
+
+def test_other_windows_are_refused_until_an_operator_means_them(tmp_path: Path) -> None:
+    log = records([Click("u", "i", START, START, "e", "r-lost"), Tick(START + 30_000)])
+    fed(tmp_path, log, 2)
+    longer = msgspec.structs.replace(SHORT, park_ms=600_000)
+    with pytest.raises(LogChanged, match="park_ms 60000 and not 600000"):
+        writer_at(tmp_path, longer)
+    writer = writer_at(tmp_path)
+    admitted = writer.admit_lost(0, "clicks come later now", longer)
+    writer.close()
+    assert admitted is not None
+    assert (admitted.kind, admitted.emitted) == ("lost", {"orphan": 1})
+    with pytest.raises(LogChanged):
+        writer_at(tmp_path)
+    writer_at(tmp_path, longer).close()
+
+
+def test_a_source_that_goes_back_within_a_chunk_is_read_once(tmp_path: Path) -> None:
+    log = records([Click("u", f"i{number}", START, START) for number in range(3)] + [Tick(START + 30_000)])
+    writer = writer_at(tmp_path)
+    writer.begin(0, 4)
+    writer.feed([log[0], log[1], log[0], log[1], log[2], log[3]])
+    writer.close()
+    chain = shards.chain(Layout(tmp_path), "events", 0)
+    assert shards.verify(chain) == 1
+    assert [sample.source.offset for sample in shards.read_from(chain)] == [0, 1, 2]
+
+
+def test_a_state_that_proves_damaged_is_rebuilt_from_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = records(mixed_log(4))
+    writer = writer_at(tmp_path)
+    writer.begin(0, len(log))
+    writer.feed(log[:150])
+
+    def damaged(keys: object) -> list[bytes | None]:
+        raise StateDamaged("the state", "a block")
+
+    monkeypatch.setattr(writer.state, "get_many", damaged)
+    writer.feed(log[writer.expected : 200])
+    assert writer.expected < 150
+    writer.feed(log[writer.expected :])
+    writer.close()
+    undisturbed = tmp_path / "undisturbed"
+    fed(undisturbed, log, len(log))
+    digests = [shards.samples_digest(shards.chain(Layout(folder), "events", 0)) for folder in (tmp_path, undisturbed)]
+    assert digests[0] == digests[1]

@@ -133,7 +133,7 @@ def test_a_rebuild_that_spills_to_disk_and_dies_is_begun_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, crash: bool
 ) -> None:
     log, layout = records(mixed_log(5, size=600)), Layout(tmp_path)
-    monkeypatch.setattr(shard_writer, "SPILL", 5)
+    monkeypatch.setattr(shard_writer, "SPILL_BYTES", 200)
     first = PartitionWriter(layout, ONE_PARTITION, 0, SHORT, Rotation(10, 30_000))
     first.begin(0, len(log))
     first.feed(log[:400])
