@@ -133,6 +133,7 @@ shards = any_of(
     read=tallies,
     emitted=tallies,
     rebuild=any_of(Rebuild, detector=st.dictionaries(texts, st.integers(-(1 << 62), 1 << 62), max_size=2)),
+    windows=st.just(msgspec.UNSET) | st.dictionaries(texts, st.integers(-(1 << 62), 1 << 62), max_size=2),
     kind=st.sampled_from(["samples", "lost"]),
 )
 dead_letters = any_of(DeadLetter, value=st.binary(max_size=30).map(lambda value: value.decode("latin-1")))

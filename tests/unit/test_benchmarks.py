@@ -344,7 +344,7 @@ def held(feeding: Feeding) -> int:
     """The most that one partition's joiner holds in memory: entries, and changes that wait for a commit."""
     joiners = [writer._pipeline.joiner for writer in feeding.writers]
     tiers = [[joiner._requests, joiner._seen] for joiner in joiners]
-    return max(sum(len(tier._new) + len(tier._old) + tier.changed() for tier in of_one) for of_one in tiers)
+    return max(sum(len(tier._new) + len(tier._old) + len(tier._changes) for tier in of_one) for of_one in tiers)
 
 
 def test_what_writers_hold_in_memory_does_not_grow_with_what_they_were_fed(
