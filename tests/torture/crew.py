@@ -66,7 +66,7 @@ class Hand:
             except OSError:
                 continue  # closed meanwhile
             if target.startswith(parent):
-                found.add(int(target.removeprefix(parent)[:5]))
+                found.add(int(target.removeprefix(parent).removeprefix(".")[:5]))  # the DB, or its lock
         return found
 
     def send(self, number: signal.Signals) -> None:
