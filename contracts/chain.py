@@ -6,7 +6,9 @@ Used three times: shards of a topic-partition, deltas of a (base, partition), se
 
 from __future__ import annotations
 
+import functools
 import secrets
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +20,8 @@ from contracts import durable, layout, sealed
 from contracts.errors import ChainBroken, ChainTaken, Corrupt, UnknownSchema
 
 NO_PARENT = ""
+Kind = TypeVar("Kind")
+_learning = threading.Lock()
 
 
 class DataFile(msgspec.Struct, frozen=True):
@@ -51,6 +55,17 @@ class Entry(Generic[Body]):
     files: tuple[DataFile, ...]
     body: Body
     data: bytes
+
+
+@functools.cache
+def decoder(kind: type[Kind]) -> msgspec.json.Decoder[Kind]:
+    """Return the JSON decoder of a type, made by one thread at a time.
+
+    msgspec learns a type at its first use. A thread that meets a type which another one is still learning reads a null
+    pointer and takes the process down: seen in a worker that opened its partitions side by side.
+    """
+    with _learning:
+        return msgspec.json.Decoder(kind)
 
 
 class Chain(Generic[Body]):
@@ -96,10 +111,10 @@ class Chain(Generic[Body]):
         """Decode the bytes of a manifest. Raises `Corrupt` at any damage, `UnknownSchema` at another version."""
         document, seal = sealed.unseal(data, what)
         try:
-            manifest = msgspec.json.decode(document, type=Manifest)
+            manifest = decoder(Manifest).decode(document)
             if manifest.schema != self.schema:
                 raise UnknownSchema(f"{what} has schema {manifest.schema!r}, this version reads {self.schema!r}")
-            body = msgspec.json.decode(manifest.body, type=self.body_type)
+            body = decoder(self.body_type).decode(manifest.body)
         except ValueError as error:  # MsgspecError, UnicodeDecodeError
             raise Corrupt(what, str(error)) from None
         return Entry(manifest.number, manifest.parent, seal, manifest.files, body, data)

@@ -10,7 +10,7 @@ from typing import Literal
 import msgspec
 
 from contracts import sample_decoding, samples
-from contracts.chain import Chain, Entry
+from contracts.chain import Chain, Entry, decoder
 from contracts.errors import ChainBroken, Corrupt
 from contracts.layout import Layout
 from contracts.partitions import PARTITIONER
@@ -105,7 +105,7 @@ def read_dead_letters(shards: ShardChain, entry: Entry[Shard]) -> list[DeadLette
         return []
     lines = shards.data(entry, DEAD_LETTERS).splitlines()
     try:
-        return [msgspec.json.decode(line, type=DeadLetter) for line in lines]
+        return [decoder(DeadLetter).decode(line) for line in lines]
     except ValueError as error:  # MsgspecError, UnicodeDecodeError
         raise Corrupt(f"shard {entry.number} of {shards.directory}", f"its dead letters ({error})") from None
 

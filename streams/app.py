@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import gc
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from streams.vitals import Vitals
 
 IDLE_S = 2.0
 HINT_S = 1.0
+METADATA_MS = 10_000  # a leader that did not know the topic, when its broker had just started, dealt out nothing
 
 
 def build_app(settings: StreamsSettings, place: Place, worker: str) -> Any:
@@ -39,6 +41,7 @@ def build_app(settings: StreamsSettings, place: Place, worker: str) -> Any:
         broker_heartbeat_interval=max(1, settings.session_seconds // 3),
         consumer_auto_offset_reset="earliest",
         consumer_max_fetch_size=4 << 20,
+        consumer_metadata_max_age_ms=METADATA_MS,
         stream_buffer_maxsize=64,
         stream_wait_empty=False,
         table_standby_replicas=1,
@@ -94,6 +97,7 @@ def run_worker(settings: StreamsSettings, layout: Layout, worker: str) -> None:
     vitals, letters = Vitals(), DeadLetterTopic(settings.access, settings.dead_letter_topic)
     same_topic = SameTopic(topic, KeptIdentity(log))
     app = build_app(settings, Place(layout, settings, topic, log, vitals, letters, same_topic), worker)
+    faulthandler.enable()  # what a crash of native code was doing goes to the log
     gc.freeze()  # what is loaded by now stays: the collector need not walk it again and again
     gc.set_threshold(50_000, 20, 100)
     with operating(settings, vitals, log, die):

@@ -7,6 +7,7 @@ import socket
 from collections.abc import Sequence
 
 from contracts import command_line
+from contracts.errors import MissingServer
 from streams import logs
 from streams.settings import StreamsSettings
 
@@ -29,7 +30,11 @@ def worker(argv: Sequence[str]) -> int:
     logs.set_up(settings.log_format, settings.log_level, facts)
     from streams.app import run_worker  # faust takes a second to import: not for --help
 
-    run_worker(settings, command_line.layout(arguments), arguments.name)
+    try:
+        run_worker(settings, command_line.layout(arguments), arguments.name)
+    except MissingServer as error:
+        error.exit_code = 1  # nobody has to change anything: the supervisor tries again
+        raise
     return 0
 
 

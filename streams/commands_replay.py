@@ -65,7 +65,7 @@ def _replay_topic(job: TopicJob) -> None:
     settings = StreamsSettings.load(**{k: v for k in ("bootstrap", "topic") if (v := getattr(job, k)) is not None})
     topic = Log(settings.access, settings.topic).identity()
     with Offsets(settings.access, topic) as offsets:
-        spans = offsets.spans(job.wanted, settings.windows.horizon_ms)
+        spans = offsets.spans(job.wanted, settings.windows)
     if not spans:
         raise MissingInput(
             f"topic {topic.name!r} holds no record of this range",

@@ -6,66 +6,81 @@ when the DB is lost. A receiver drops doubles by the key, `topic/partition/offse
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 import msgspec
 from kafka import KafkaProducer
-from kafka.errors import KafkaError
+from kafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
 
-from contracts.errors import MissingServer
+from contracts.errors import AccessRefused, MissingServer, OperatorError
 from contracts.shards import DeadLetter, read_dead_letters
 from streams.access import Access
-from streams.refusals import lacks_right, no_right
+from streams.refusals import lacks_right, no_broker, no_right
 
 if TYPE_CHECKING:
     from streams.shard_writer import PartitionWriter
 
 _SENT = b"dead_letters_sent"
 PATIENCE_S = 30.0
+LETTER_BYTES = 16_384  # more than any letter has: of value and detail it holds the first 512 each
 
 
 class DeadLetterTopic:
-    """Sends to `topic`; does nothing where the name is empty."""
+    """Sends to `topic`, by one producer however many threads call; does nothing where the name is empty."""
 
     def __init__(self, access: Access, topic: str) -> None:
         self._access, self._topic = access, topic
+        self._making = threading.Lock()
+        self._made: KafkaProducer | None = None
 
     def send(self, writer: PartitionWriter) -> int:
-        """Send the dead letters of all shards that have not been sent; return how many.
+        """Send the dead letters of all shards that have not been sent, shard by shard; return how many.
 
-        Raises `MissingServer`, `AccessRefused`.
+        Raises `MissingServer`; `AccessRefused` where the topic would refuse the same letter for ever.
         """
         if not self._topic:
             return 0
         chain, state = writer.chain, writer.state
-        sent = reached = int(state.get(_SENT) or b"0")
-        letters = []
-        for entry in chain.entries(after=sent):
-            reached = entry.number
-            letters += read_dead_letters(chain, entry)
-        if letters:
-            self._deliver(letters)
-        if reached > sent:
-            state.write({_SENT: str(reached).encode()})
-        return len(letters)
+        sent = 0
+        for entry in chain.entries(after=int(state.get(_SENT) or b"0")):
+            letters = read_dead_letters(chain, entry)
+            if letters:
+                self._deliver(letters)
+            state.write({_SENT: str(entry.number).encode()})
+            sent += len(letters)
+        return sent
 
     def _deliver(self, letters: Sequence[DeadLetter]) -> None:
         """Send, and return only when the broker has acknowledged each."""
+        producer = self._producer()
         try:
             keyed = [(f"{at.topic}/{at.partition}/{at.offset}".encode(), msgspec.json.encode(at)) for at in letters]
-            sent = [self._producer.send(self._topic, key=key, value=value) for key, value in keyed]
+            sent = [producer.send(self._topic, key=key, value=value) for key, value in keyed]
             for future in sent:
                 future.get(timeout=PATIENCE_S)
         except KafkaError as error:
-            if lacks_right(error):
-                raise no_right(self._access, f"write to topic {self._topic!r}") from None
-            raise MissingServer(
-                f"dead letters could not be sent to topic {self._topic}: {error}",
-                hint="Create the topic, or see to the broker: the worker goes on from the first letter not sent.",
-            ) from None
+            raise self._refused(error) from None
 
-    @cached_property
     def _producer(self) -> KafkaProducer:
-        return KafkaProducer(**self._access.client(), acks="all")
+        with self._making:
+            if self._made is None:
+                try:
+                    self._made = KafkaProducer(**self._access.client(), acks="all")
+                except (KafkaError, ValueError) as error:
+                    raise no_broker(self._access, error) from None
+            return self._made
+
+    def _refused(self, error: KafkaError) -> OperatorError:
+        if lacks_right(error):
+            return no_right(self._access, f"write to topic {self._topic!r}")
+        if isinstance(error, MessageSizeTooLargeError | RecordListTooLargeError):
+            return AccessRefused(
+                f"topic {self._topic} takes no dead letter of this size: {error}",
+                hint=f"Set max.message.bytes of the topic to {LETTER_BYTES} or more, or dead_letter_topic to another.",
+            )
+        return MissingServer(
+            f"dead letters could not be sent to topic {self._topic}: {error}",
+            hint="See to the broker: the worker goes on from the first letter not sent.",
+        )

@@ -14,7 +14,7 @@ from contracts.layout import Layout
 from contracts.shards import Shard, ShardChain
 from contracts.state_db import StateDB
 from streams.join import PARKED, REQUESTS, SEEN
-from streams.pipeline import SAVED, Saved
+from streams.pipeline import SAVED, unpack_saved
 
 KINDS = {REQUESTS: "requests", SEEN: "event ids"}
 GENERATION_BYTES = 4
@@ -88,7 +88,7 @@ def _look(facts: StateFacts, chain: ShardChain, state: StateDB) -> None:
     facts.head = head.number if head else 0
     facts.agrees = _agrees(facts, chain, head, pending)
     if packed := state.get(SAVED):
-        saved = msgspec.msgpack.decode(packed, type=Saved)
+        saved = unpack_saved(packed)
         facts.watermark, facts.marks = saved.reading.watermark, len(saved.marks)
         facts.rebuild_offset = saved.marks[0].offset if saved.marks else -1
     facts.entries = {name: _generations(state, prefix) for prefix, name in KINDS.items()}

@@ -119,7 +119,7 @@ class Joiner:
         """Return the joiner whose changes, as written at each commit, are in `state`."""
         joiner = cls(windows, reading, state)
         for _, value in state.scan(PARKED):
-            joiner._wait(msgspec.msgpack.decode(value, type=ParkedClick), len(value))
+            joiner._wait(_unpack_parked(value), len(value))
         return joiner
 
     @property
@@ -265,6 +265,7 @@ def _offset_key(offset: int) -> bytes:
 
 _pack_request = msgspec.msgpack.Encoder().encode
 _unpack_request = msgspec.msgpack.Decoder(KnownRequest).decode
+_unpack_parked = msgspec.msgpack.Decoder(ParkedClick).decode
 
 
 def _pack_deadline(deadline: int) -> bytes:

@@ -71,6 +71,7 @@ def set_up(log_format: LogFormat, level: LogLevel, worker: Mapping[str, Any], st
     root.handlers[:] = [handler]
     root.setLevel(max(logging.WARNING, logging.getLevelNamesMapping()[level.upper()]))
     logging.getLogger(OURS).setLevel(level.upper())
+    logging.getLogger("kafka.admin._groups").setLevel(logging.ERROR)  # it cannot read Faust's metadata, and need not
     logging.captureWarnings(True)
 
 

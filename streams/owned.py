@@ -110,9 +110,9 @@ class OwnedPartition:
         are `flowing`: else they may still be on their way here. Where it is behind, the log may have lost its tail.
         A position that is ours tells nothing: whoever fetches may have died.
         """
-        fed, self._fed = self._fed, False
+        moves, self._fed = self._moves, False
         seen, self._seen = self._seen, None
-        if fed or self._busy.locked() or not self._chunks.empty():
+        if moves:
             return
         async with self._busy:
             if (writer := self._writer) is None:
@@ -122,15 +122,24 @@ class OwnedPartition:
                 await self._place.ask(lambda: writer.check_log(*self._place.log.span(self.tp.partition)))
             elif position > expected:
                 self._seen = expected, position
-                if self._seen == seen != self._proven:
-                    await self._explain(expected, position, flowing)
+        if self._seen is not None and self._seen == seen != self._proven:
+            await self._explain(*seen, flowing)
+
+    @property
+    def _moves(self) -> bool:
+        """Whether a chunk is in hand or waits here, or has been taken since the last call of `look_after`."""
+        return self._fed or self._busy.locked() or not self._chunks.empty()
 
     async def _explain(self, expected: int, position: int, flowing: bool) -> None:
         """Find out why Kafka's position stands ahead: behind markers alone, or behind records that never came."""
-        if await self._next_available(expected) >= position:
+        reached = await self._next_available(expected)
+        if self._moves or self._writer is None:
+            return
+        if reached >= position:
             self._proven = expected, position
             self._place.vitals.fed(self.tp.partition, 0, position)
         elif flowing:
+            self._seen = None
             await self._consumer().seek(self.tp, expected)
 
     def _open(self) -> PartitionWriter:

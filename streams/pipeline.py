@@ -75,6 +75,9 @@ class Saved(msgspec.Struct, frozen=True):
     marks: tuple[Mark, ...]
 
 
+unpack_saved = msgspec.msgpack.Decoder(Saved).decode
+
+
 class Start(NamedTuple):
     """Where a pipeline goes on: the next record and sample of the chain, the watermark there, the marks so far."""
 

@@ -22,6 +22,7 @@ _PATIENCE_S = 12.0
 _NO_RIGHT = {29, 30, 31}  # the protocol's TOPIC_, GROUP_ and CLUSTER_AUTHORIZATION_FAILED
 _HOST_MISMATCH = {62, 64}  # X509_V_ERR_HOSTNAME_MISMATCH, ..._IP_ADDRESS_MISMATCH
 _UNKNOWN_ISSUER = {18, 19, 20, 21}  # self-signed, self-signed in the chain, issuer not found, first one not verified
+_GONE = (ConnectionResetError, ConnectionRefusedError, BrokenPipeError, TimeoutError, ssl.SSLEOFError)
 _LOOK = "Check the address (--bootstrap, FRESHET_STREAMS_BOOTSTRAP), or start one: `python -m infra.kafka up`."
 
 
@@ -86,11 +87,13 @@ def _asked(access: Access, host: str, port: int) -> OperatorError | None:
             return _no_answer(access, host, port, error)
         try:
             return _no_login(access, broker)
+        except _GONE as error:
+            return _gone(access, error)
         except OSError as error:
             return _refused(access, f"it ends the login: {error}", "See the broker's log.")
 
 
-def _no_handshake(access: Access, host: str, port: int, error: OSError) -> AccessRefused:
+def _no_handshake(access: Access, host: str, port: int, error: OSError) -> OperatorError:
     if isinstance(error, ssl.SSLCertVerificationError):
         return _no_trust(access, host, error)
     if speaks_without_tls(host, port):
@@ -100,6 +103,8 @@ def _no_handshake(access: Access, host: str, port: int, error: OSError) -> Acces
             "it speaks without TLS on this port",
             f"Name the broker's TLS port in bootstrap, or set security_protocol to {without} where the network allows.",
         )
+    if isinstance(error, _GONE):
+        return _gone(access, error)
     return _refused(access, f"TLS could not be agreed on ({_words(error)})", "See the broker's log, and its TLS port.")
 
 
@@ -122,7 +127,7 @@ def _no_trust(access: Access, host: str, error: ssl.SSLCertVerificationError) ->
     )
 
 
-def _no_answer(access: Access, host: str, port: int, error: OSError) -> AccessRefused:
+def _no_answer(access: Access, host: str, port: int, error: OSError) -> OperatorError:
     if not access.uses_tls and speaks_tls(host, port):
         wanted = "SASL_SSL" if access.uses_sasl else "SASL_SSL (or SSL, where it asks for no login)"
         return _refused(
@@ -142,6 +147,8 @@ def _no_answer(access: Access, host: str, port: int, error: OSError) -> AccessRe
             f"it does not accept the certificate in {access.tls_certificate_file}",
             "Set tls_certificate_file and tls_key_file to ones signed by the CA that the broker trusts.",
         )
+    if isinstance(error, _GONE):
+        return _gone(access, error)
     return _refused(access, f"it is no Kafka broker ({_words(error)})", "Check the port in bootstrap.")
 
 
@@ -173,6 +180,11 @@ def _no_login(access: Access, broker: Broker) -> AccessRefused | None:
         "Check sasl_username and the password (FRESHET_STREAMS_SASL_PASSWORD or sasl_password_file), "
         "and that the user was made for this mechanism.",
     )
+
+
+def _gone(access: Access, error: OSError) -> MissingServer:
+    """A broker that starts or dies, or the proxy before one that is away, takes connections and drops them."""
+    return MissingServer(f"no Kafka broker at {access}: the connection is dropped ({_words(error)})", hint=_LOOK)
 
 
 def _refused(access: Access, reason: str, hint: str) -> AccessRefused:

@@ -35,8 +35,9 @@ examples:
   freshet streams replay --from-kafka --since 2017-10-05T03:00 --until 2017-10-05T09:00Z
   freshet streams replay --from-kafka --offsets 0:1000-5000,1:500-
 
-from Kafka: the end is fixed when it starts. --day, --since and --until are in ingest time, the log's own clock, and
-not in Kafka's timestamps, which say when a record was produced. A range takes the first record at or past --until
+from Kafka: the end is fixed when it starts. --day, --since and --until are in the log's own clock, which ingest times
+move (one that leaps ahead of the others does not), and not in Kafka's timestamps, which say when a record was
+produced. A range takes the first record at or past --until
 along, so that its day is complete for a retrain. Clicks of a range may need earlier requests: everything within the
 joiner's horizon (two days and half an hour, as a rule) is read first, and gives no samples; with --cold it is not,
 and such clicks leave as orphans. What a folder was begun with, it has to be gone on with."""
@@ -108,8 +109,10 @@ def _add_kafka_arguments(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--offsets", metavar="P:FIRST-NEXT,...", help="only these partitions and offsets; NEXT is not read"
     )
-    group.add_argument("--since", metavar="ISO", help="only from this ingest time on (UTC, if it names no zone)")
-    group.add_argument("--until", metavar="ISO", help="only up to this ingest time")
+    group.add_argument(
+        "--since", metavar="ISO", help="only from this time of the log's clock on (UTC, if it names no zone)"
+    )
+    group.add_argument("--until", metavar="ISO", help="only up to this time of the log's clock")
     group.add_argument("--day-zone", metavar="ZONE", help="where the days of --day begin (default: UTC)")
     group.add_argument("--cold", action="store_true", help="begin with an empty joiner: read nothing before the range")
 

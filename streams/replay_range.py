@@ -1,34 +1,37 @@
 """Which records of a topic a replay takes: offsets as they are given, or a range of the log's own time.
 
-The log's time is the ingest time, for Kafka's timestamps say when a record was produced: of a log that was filled
-later, that is another day. A range of time is found in each partition by bisection over ingest times, which is exact
-as long as none of them is more than `SETTLED_MS` behind an earlier one.
+The log's time is what its clock shows (`streams.clock`), which ingest times move and no single one that leaps; Kafka's
+timestamps say when a record was produced: of a log that was filled later, that is another day. `streams.replay_clock`
+finds a time in each partition, and says under which condition that is exact.
 
-[since, until) becomes the records from the first one at or past `since` to the first one at or past `until`, that one
-included: with it the watermark has come to `until`, and the day is complete. Before them everything within the
-joiner's horizon is read to warm the joiner: so the samples are those of the live worker.
+[since, until) becomes the records from the first one with which the clock shows `since` or more to the first one with
+which it shows `until` or more, that one included: with it the watermark has come to `until`, and the day is complete.
+Before them everything within the joiner's horizon is read to warm the joiner, from a record at which a new clock goes
+on as the log's: so the samples are those of the live worker.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Self
 
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
 from contracts import events
-from contracts.errors import EventRejected, UsageError
+from contracts.errors import EventRejected, MissingServer, UsageError
 from streams.access import Access
+from streams.join import Windows
 from streams.pipeline import Topic
 from streams.refusals import no_broker
+from streams.replay_clock import NEAR, Arrival, ClockSearch, Seen
 from streams.replay_frames import Span
 
-SETTLED_MS = 600_000
-_NEAR = 256  # records that are looked at one after the other rather than bisected
 _POLL_MS = 1000
+_IDLE_POLLS = 60  # that many in a row bring the reading nowhere: the broker has fallen silent
 _FETCH_BYTES = 1 << 17
 
 
@@ -37,20 +40,14 @@ class Wanted:
     """A part of a topic; empty: all of it.
 
     `offsets`: [first, next) by partition, None: where the log starts or ends now; other partitions are left out.
-    `since`, `until` (ms of ingest time): of all partitions. `cold`: nothing is read to warm the joiner.
+    `since`, `until` (ms of the log's clock): of all partitions. `cold`: nothing is read to warm the joiner, but for
+    what sets the clock right.
     """
 
     offsets: dict[int, tuple[int | None, int | None]]
     since: int | None = None
     until: int | None = None
     cold: bool = False
-
-
-class Seen(NamedTuple):
-    """An event in the log: its offset and ingest time (ms)."""
-
-    offset: int
-    time: int
 
 
 def parsed_offsets(text: str) -> dict[int, tuple[int | None, int | None]]:
@@ -93,7 +90,7 @@ class Offsets:
     ) -> None:
         self._consumer.close()
 
-    def spans(self, wanted: Wanted, horizon_ms: int) -> dict[int, Span]:
+    def spans(self, wanted: Wanted, windows: Windows) -> dict[int, Span]:
         """Return the span of every wanted partition that holds a record. Raises `UsageError`, `MissingServer`.
 
         The log ends where the first open transaction begins, if there is one.
@@ -107,58 +104,54 @@ class Offsets:
         assigned = [TopicPartition(self._topic.name, partition) for partition in partitions]
         try:
             starts, ends = self._consumer.beginning_offsets(assigned), self._consumer.end_offsets(assigned)
-            spans = {at.partition: self._span(wanted, horizon_ms, at, (starts[at], ends[at])) for at in assigned}
+            spans = {at.partition: self._span(wanted, windows, at, (starts[at], ends[at])) for at in assigned}
         except KafkaError as error:
             raise no_broker(self._access, error) from None
         return {partition: span for partition, span in spans.items() if span.first < span.end}
 
-    def _span(self, wanted: Wanted, horizon_ms: int, at: TopicPartition, log: tuple[int, int]) -> Span:
+    def _span(self, wanted: Wanted, windows: Windows, at: TopicPartition, log: tuple[int, int]) -> Span:
         self._consumer.assign([at])
-        first, end = self._bounds(wanted, at, log)
-        return Span(first, end, first if wanted.cold else self._warm(at, log[0], first, horizon_ms), log[0])
+        search = ClockSearch(windows.leaps, partial(self._events, at), log)
+        first, end = self._offsets(wanted, at, log)
+        beginning: Arrival | None = None
+        if wanted.since is not None:
+            beginning = search.at_time(wanted.since)
+            first = beginning.offset if beginning else log[1]
+        elif first > log[0]:
+            beginning = search.at_offset(first)
+        if wanted.until is not None:
+            reached = search.at_time(wanted.until)
+            end = reached.offset + 1 if reached else log[1]
+        if beginning and not wanted.cold:
+            beginning = search.at_time(beginning.watermark - windows.horizon_ms)
+        return Span(first, end, min(first, beginning.set_at) if beginning else first, log[0])
 
-    def _bounds(self, wanted: Wanted, at: TopicPartition, log: tuple[int, int]) -> tuple[int, int]:
+    def _offsets(self, wanted: Wanted, at: TopicPartition, log: tuple[int, int]) -> tuple[int, int]:
         first, end = wanted.offsets.get(at.partition, (None, None))
         if (first is not None and not log[0] <= first <= log[1]) or (end is not None and end > log[1]):
             raise UsageError(
                 f"partition {at.partition} of topic {at.topic} holds offsets {log[0]} to {log[1]} (not included)",
                 hint="Ask for a part of that with --offsets.",
             )
-        if wanted.since is not None:
-            first = self._first_at(at, wanted.since, log, log[1])
-        if wanted.until is not None:
-            end = min(self._first_at(at, wanted.until, log, log[1]) + 1, log[1])
         return log[0] if first is None else first, log[1] if end is None else end
 
-    def _warm(self, at: TopicPartition, start: int, first: int, horizon_ms: int) -> int:
-        """Return where a fold has to start so that the joiner knows at `first` all that the live worker's knew."""
-        seen = self._next_event(at, first, self._consumer.end_offsets([at])[at]) if first > start else None
-        return self._first_at(at, seen.time - horizon_ms - SETTLED_MS, (start, first), first) if seen else start
-
-    def _first_at(self, at: TopicPartition, time: int, log: tuple[int, int], absent: int) -> int:
-        """Return the offset of the first event at or past `time` in [log), `absent` if there is none."""
-        low, high = log
-        while high - low > _NEAR:
-            middle = (low + high) // 2
-            seen = self._next_event(at, middle, high)
-            if seen is None or seen.time >= time - SETTLED_MS:
-                high = middle
-            else:
-                low = seen.offset + 1
-        return next((seen.offset for seen in self._events(at, low, log[1]) if seen.time >= time), absent)
-
-    def _next_event(self, at: TopicPartition, offset: int, end: int) -> Seen | None:
-        return next(self._events(at, offset, end), None)
-
     def _events(self, at: TopicPartition, offset: int, end: int) -> Iterator[Seen]:
-        """Yield the events in [offset, end); what is none is passed over."""
+        """Yield the events in [offset, end); what is none is passed over. Raises `MissingServer` when none comes."""
         self._consumer.seek(at, offset)
+        idle = 0
         while offset < end:
-            for record in self._consumer.poll(timeout_ms=_POLL_MS, max_records=_NEAR).get(at, []):
+            for record in self._consumer.poll(timeout_ms=_POLL_MS, max_records=NEAR).get(at, []):
                 if record.offset >= end:
                     return
                 try:
                     yield Seen(record.offset, events.decode(record.value).ingest_time)
                 except EventRejected:
                     continue
-            offset = self._consumer.position(at)
+            before, offset = offset, self._consumer.position(at)
+            idle = 0 if offset > before else idle + 1
+            if idle == _IDLE_POLLS:
+                raise MissingServer(
+                    f"no record of partition {at.partition} of topic {at.topic} has come from {self._access} for "
+                    f"{idle * _POLL_MS // 1000} s, and the log goes on after offset {offset}",
+                    hint="See to the broker, then run the same command again.",
+                )

@@ -21,7 +21,7 @@ from streams.clock import NOT_STARTED, Reading
 from streams.join import Joiner, Windows
 from streams.marks import Mark, mark_of
 from streams.open_shard import ClosedShard
-from streams.pipeline import SAVED, KafkaRecord, Pipeline, Rotation, Saved, Start, Topic
+from streams.pipeline import SAVED, KafkaRecord, Pipeline, Rotation, Start, Topic, unpack_saved
 
 ANY_TIME = nullcontext()
 SPILL_BYTES = 8 << 20  # of changes that a rebuild holds in memory
@@ -189,7 +189,7 @@ class PartitionWriter:
 
     def _warm(self, head: Shard) -> Pipeline:
         try:
-            saved = msgspec.msgpack.decode(self.state.get(SAVED) or b"", type=Saved)
+            saved = unpack_saved(self.state.get(SAVED) or b"")
             joiner = Joiner.load(self._windows, saved.reading, self.state)
         except (msgspec.MsgspecError, StateDamaged):  # of an earlier version, or damaged: a cache
             self.state.reset()

@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError, RetriableError, TopicAuthorizationFailedError
 
-from contracts.errors import LogLost, MissingInput
+from contracts.errors import LogLost, MissingInput, MissingServer
 from streams.access import Access
 from streams.pipeline import Topic
 from streams.refusals import no_broker, no_right
 
 TIMEOUT_MS = 10_000
+POLL_MS = 1_000
+IDLE_POLLS = 30  # in a row that bring the reading of a log nowhere
 
 
 @dataclass(frozen=True)
@@ -72,10 +74,11 @@ class Log:
             return {asked.partition: int(offset) for asked, offset in found.items()}
 
     def next_available(self, partition: int, offset: int) -> int:
-        """Return the offset of the first committed record at `offset` or later; it must exist already.
+        """Return the offset of the first committed record at `offset` or later, the log's end where there is none.
 
         This is what proves a gap: a compacted or transactional log has holes, anything else that leaps was not
-        fetched. Raises `LogLost` when the log starts after `offset`.
+        fetched. A gap is crossed in as many polls as it takes. Raises `LogLost` when the log starts after `offset`,
+        `MissingServer` when the reading comes no further.
         """
         with self._consumer(partition) as (consumer, assigned):
             start = int(consumer.beginning_offsets([assigned])[assigned])
@@ -84,9 +87,24 @@ class Log:
                     f"records {offset} to {start - 1} of partition {partition} of {self.topic} are gone",
                     hint="Retention deleted them before they were read: raise the topic's retention.",
                 )
+            end = int(consumer.end_offsets([assigned])[assigned])
             consumer.seek(assigned, offset)
-            records = consumer.poll(timeout_ms=TIMEOUT_MS, max_records=1)
-            return int(records[assigned][0].offset) if records else offset
+            idle = 0
+            while offset < end and idle < IDLE_POLLS:
+                if records := consumer.poll(timeout_ms=POLL_MS, max_records=1):
+                    return int(records[assigned][0].offset)
+                before, offset = offset, int(consumer.position(assigned))
+                idle = 0 if offset > before else idle + 1
+        if offset < end:
+            raise self._stuck(partition, offset)
+        return offset
+
+    def _stuck(self, partition: int, offset: int) -> MissingServer:
+        return MissingServer(
+            f"the reading of partition {partition} of topic {self.topic!r} from {self.access} has stood at offset "
+            f"{offset} for {IDLE_POLLS * POLL_MS // 1000} s, and the log goes on",
+            hint="See to the broker: whoever reads this offset waits as we do.",
+        )
 
     @contextmanager
     def _admin(self, doing: str) -> Iterator[KafkaAdminClient]:

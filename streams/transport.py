@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from aiokafka.structs import OffsetAndMetadata
 from faust import SASLCredentials, SSLCredentials
 from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
 
 from streams.access import Access
+
+COMMIT_S = 5.0
 
 
 class _ConsumerThread(driver.AIOKafkaConsumerThread):
@@ -16,6 +21,18 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
         consumer = super()._create_consumer(loop)
         consumer._isolation_level = "read_committed"
         return consumer
+
+    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+        """Commit what is assigned; Faust's own crashes the app at any error, and waits for a broker without end.
+
+        Raises aiokafka's `KafkaError`, `TimeoutError` after `COMMIT_S`.
+        """
+        assigned = self.assignment()
+        known = {
+            driver.ensure_aiokafka_TP(tp): OffsetAndMetadata(at, "") for tp, at in offsets.items() if tp in assigned
+        }
+        await asyncio.wait_for(self._ensure_consumer().commit(known), COMMIT_S)
+        return True
 
 
 class _Consumer(driver.Consumer):

@@ -1,8 +1,9 @@
 """When a worker should end itself so that its supervisor starts it anew: no clock, no thread, no I/O.
 
 A partition is stuck when its lag has grown for the limit while no chunk of it was taken. A partition without lag, one
-that is being recovered, and one that rebuilds (which takes chunks) never are. A worker is blind when the broker could
-not be asked for the limit and nothing moves either. A process that was itself asleep gets the whole limit anew.
+that is being recovered, and one that rebuilds (which takes chunks) never are. A recovery without end is for the health
+page to tell: a new process would begin the same one. A worker is blind when the broker could not be asked for the limit
+and nothing moves either. A process that was itself asleep gets the whole limit anew.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class Watchdog:
             self._awake_since, self._standing = view.now, {}
         self._checked_at = view.now
         self._standing = {p.partition: self._look(p, view.now) for p in view.partitions if p.opened and p.lag >= 0}
-        if not self._limit_s or view.stopping or not view.partitions or not all(p.opened for p in view.partitions):
+        if not self._limit_s or view.stopping or not any(p.opened for p in view.partitions):
             return ""
         return self._stuck(view) or self._blind(view)
 

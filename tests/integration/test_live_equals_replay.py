@@ -143,6 +143,28 @@ def test_a_range_of_time_gives_what_the_live_worker_made_of_it_and_its_watermark
     assert {sample[2] for sample in found} >= {"request", "late", "orphan", "direct"}
 
 
+def _with_clocks_ahead(records: list[LogRecord]) -> Iterator[LogRecord]:
+    """Yield the records, and behind every fourth a tick two hours ahead, or once in a while five years."""
+    for number, record in enumerate(records):
+        yield record
+        if number % 4 == 3:
+            ahead = 5 * 365 * 24 * 3_600_000 if number % 100 == 3 else 2 * 3_600_000
+            yield LogRecord(record.partition, None, events.encode(Tick(record.ingest_time + ahead)), 0)
+
+
+def test_clocks_that_are_ahead_move_no_bound_of_a_range(
+    kafka: Broker, topic_name: str, records: list[LogRecord], tmp_path: Path
+) -> None:
+    name = make_topic(kafka, topic_name, PARTITIONS)
+    send(kafka, name, list(_with_clocks_ahead(records)))
+    replayed(tmp_path / "all", *from_kafka(kafka, name))
+    replayed(tmp_path / "range", *from_kafka(kafka, name, *_range()))
+    everything, found = (list(_samples(Layout(tmp_path / run), name)) for run in ("all", "range"))
+    whole = [sample for sample in everything if SINCE <= sample[0] < UNTIL]  # type: ignore[operator]
+    assert len(whole) > 50
+    assert [sample for sample in found if sample[0] < UNTIL] == whole  # type: ignore[operator]
+
+
 def test_a_cold_range_knows_no_earlier_request(kafka: Broker, topic: str, live: Layout, tmp_path: Path) -> None:
     replayed(tmp_path, *from_kafka(kafka, topic, *_range("--cold")))
     orphans = sum(sample[2] == "orphan" for sample in _samples(Layout(tmp_path), topic))

@@ -152,6 +152,34 @@ def test_a_worker_that_is_told_to_end_under_load_ends_in_time_and_nothing_is_los
     assert 5 < stopped_at < shard_count(layout, topic)
 
 
+def test_a_worker_that_is_told_to_end_while_its_broker_is_away_ends_in_time_and_the_next_one_goes_on(
+    kafka: Broker, topic: str, group: str, tmp_path: Path
+) -> None:
+    records, layout = records_of(log_of(13, 20_000)), Layout(tmp_path / "live")
+    send(kafka, topic, records)
+    with Worker(kafka, topic, layout, group=group) as worker:
+        wait_for(lambda: shard_count(layout, topic) > 5, [worker], "the first shards")
+        kafka.kill()
+        try:
+            assert end(worker, signal.SIGTERM) == 0, worker.log.read_text()[-3000:]
+        finally:
+            kafka.start()
+    with Worker(kafka, topic, layout, group=group) as worker:
+        wait_for(lambda: arrived(layout, topic, records), [worker], "the last shards")
+    assert digests(layout, topic) == replayed(records, tmp_path / "replayed")
+
+
+def test_a_worker_that_is_started_while_its_broker_is_away_ends_as_one_to_be_started_again(
+    topic: str, tmp_path: Path
+) -> None:
+    class Away:
+        bootstrap = f"127.0.0.1:{free_port()}"
+
+    with Worker(Away(), topic, Layout(tmp_path)) as worker:
+        assert worker.ended() == 1
+    assert f"no Kafka broker at {Away.bootstrap}" in worker.log.read_text()
+
+
 def test_a_worker_that_is_told_to_end_during_a_rebuild_ends_in_time_and_the_next_one_goes_on(
     kafka: Broker, topic: str, group: str, tmp_path: Path
 ) -> None:

@@ -13,7 +13,7 @@ from aiokafka.errors import GroupAuthorizationFailedError
 from kafka.errors import KafkaError, KafkaTimeoutError, TopicAuthorizationFailedError
 
 from contracts.errors import AccessRefused, MissingServer, OperatorError
-from streams.access import Access
+from streams.access import Access, SecurityProtocol
 from streams.refusals import lacks_right, no_broker
 
 VERSIONS = struct.pack(">iih", 6, 18, 0)
@@ -51,16 +51,39 @@ def told(address: str) -> OperatorError:
         struct.pack(">i", 2**31 - 1),
         struct.pack(">i", -1),
         struct.pack(">ii", 4, 99),
-        b"\x00",
         b"\x15\x03\x03\x00\x02\x02\x28",
     ],
-    ids=["another protocol", "2 GiB", "negative length", "another request's answer", "cut", "a TLS alert"],
+    ids=["another protocol", "2 GiB", "negative length", "another request's answer", "a TLS alert"],
 )
 def test_what_does_not_answer_as_kafka_does_is_no_broker(answer: bytes) -> None:
     with answering(answer) as address:
         refusal = told(address)
     assert isinstance(refusal, AccessRefused) and "it is no Kafka broker" in str(refusal)
     assert "port" in refusal.hint
+
+
+@pytest.mark.parametrize("protocol", ["PLAINTEXT", "SSL"])
+@pytest.mark.parametrize("answers", [(), (b"\x00",)], ids=["nothing", "a part"])
+def test_what_takes_connections_and_drops_them_is_a_broker_that_is_away(
+    answers: tuple[bytes, ...], protocol: SecurityProtocol
+) -> None:
+    with answering(*answers) as address:
+        refusal = no_broker(Access(address, protocol), KafkaTimeoutError())
+    assert isinstance(refusal, MissingServer) and "the connection is dropped" in str(refusal)
+    assert "address" in refusal.hint
+
+
+def test_what_takes_connections_and_never_answers_is_a_broker_that_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streams.knock.TIMEOUT_S", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        refusal = told(f"127.0.0.1:{server.getsockname()[1]}")
+    assert isinstance(refusal, MissingServer) and "timed out" in str(refusal)
+
+
+def test_a_login_that_is_dropped_is_a_broker_that_is_away() -> None:
+    with answering(VERSIONS) as address:
+        refusal = told(address)
+    assert isinstance(refusal, MissingServer) and "the connection is dropped" in str(refusal)
 
 
 @pytest.mark.parametrize(

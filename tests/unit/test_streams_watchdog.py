@@ -68,12 +68,26 @@ def test_one_partition_that_stands_is_seen_beside_another_that_moves() -> None:
 
 
 def test_a_recovery_however_long_never_does() -> None:
+    scene = Scene(partitions=())
+    scene.vitals.assigned({0, 1})
+    scene.ends, scene.growth = {0: 0, 1: 0}, 10
+    assert scene.pass_time(100_000) == ""
+    scene.vitals.opened(1, 0, None)
+    assert scene.pass_time(70).startswith("partition 1: no records for 60 s")
+
+
+def test_a_recovery_without_end_hides_no_other_partition_that_stands() -> None:
     scene = Scene(partitions=(0, 1))
     scene.growth = 10
     scene.vitals.assigned({0, 1, 2})
-    assert scene.pass_time(100_000) == ""
-    scene.vitals.opened(2, 0, None)
-    assert scene.pass_time(30) != ""
+    assert scene.pass_time(70).startswith("partition 0: no records for 60 s")
+
+
+def test_a_recovery_without_end_hides_no_broker_that_cannot_be_asked() -> None:
+    scene = Scene()
+    scene.vitals.assigned({0, 1})
+    scene.answers = False
+    assert scene.pass_time(70) == "no records, and no answer from the broker, for 60 s"
 
 
 def test_a_rebuild_which_takes_chunks_below_the_head_never_does() -> None:
