@@ -96,7 +96,7 @@ class StateLostUnderWorker(Fault):
         game.crew.excuses.append(Excuse(1, only=hand))
         owned = _owned(game, hand)
         for partition in owned:
-            shutil.rmtree(game.layout.stream_state(game.topic, partition))
+            _delete(game.layout.stream_state(game.topic, partition))
         moved = [game.advanced({partition}) for partition in owned]
         yield from game.wait(lambda: hand.code is not None or any(condition() for condition in moved))
         if hand.code is None:
@@ -205,3 +205,9 @@ def _fill(descriptor: int) -> bool:
         while True:
             os.write(descriptor, b"x" * 4096)
     return True
+
+
+def _delete(folder: Path) -> None:
+    """Delete a folder in which somebody goes on writing."""
+    while folder.exists():
+        shutil.rmtree(folder, ignore_errors=True)
