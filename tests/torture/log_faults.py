@@ -18,7 +18,8 @@ from tests.torture.logs import HOUR, SECOND, Planned, decoded
 from tests.torture.round import Round, Steps
 from tests.torture.verdict import Broken, Content, NotStruck, totals
 
-LOSS = 40  # records that must wait, so that some can be lost whatever is rolled forward
+LOSS = 200  # records that must wait, so that some are lost whatever is rolled forward
+KEPT = 10  # of those that wait: the log goes on with them
 NEVER = "never-committed"
 DISORDER_MS = 30 * SECOND
 
@@ -66,12 +67,16 @@ class Retention(Fault):
     name: ClassVar[str] = "retention"
 
     def strike(self, game: Round) -> Steps:
-        yield from game.wait(lambda: self.at(game) and max(_waiting(game)) >= LOSS)
+        yield from game.wait(lambda: self.at(game))
         game.crew.end_all()
+        while max(_waiting(game)) < LOSS:  # nobody reads them
+            if game.feed.done:
+                raise NotStruck("too few records are left to be deleted unread")
+            game.feed.send(game.feed.upcoming(LOSS))
         early = game.bench.content(game.topic, game.partitions)
         waiting = _waiting(game)
         partition = waiting.index(max(waiting))
-        before = game.next_offsets()[partition] + waiting[partition] * 3 // 4
+        before = game.next_offsets()[partition] + waiting[partition] - KEPT
         game.bench.delete_records(game.topic, {partition: before})
         refusal = yield from _refusal(game, "retention has deleted them")
         game.crew.end_all()
