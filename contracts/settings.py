@@ -41,11 +41,15 @@ class StageSettings(BaseSettings):
 
     @classmethod
     def load(cls, **overrides: Any) -> Self:
-        """Read the file and the environment; `overrides` (from the command line) win. Raises `UsageError`."""
+        """Read the file and the environment; `overrides` (from the command line; None: not given) win.
+
+        Raises `UsageError`.
+        """
+        given = {name: value for name, value in overrides.items() if value is not None}
         prefix = f"FRESHET_{cls.stage.upper()}_"
         cls._refuse_unknown_variables(prefix)
         try:
-            return cls(_env_prefix=prefix, **overrides)
+            return cls(_env_prefix=prefix, **given)
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             raise UsageError(

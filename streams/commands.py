@@ -25,7 +25,7 @@ def worker(argv: Sequence[str]) -> int:
     parser.add_argument("--topic", help="topic of the events (default: setting `topic`)")
     parser.add_argument("--name", default=f"{socket.gethostname()}-{os.getpid()}", help="name of this worker process")
     arguments = parser.parse_args(argv)
-    settings = StreamsSettings.load(**_given(bootstrap=arguments.bootstrap, topic=arguments.topic))
+    settings = StreamsSettings.load(bootstrap=arguments.bootstrap, topic=arguments.topic)
     facts = {"worker": arguments.name, "topic": settings.topic, "group": settings.group}
     logs.set_up(settings.log_format, settings.log_level, facts)
     from streams.app import run_worker  # faust takes a second to import: not for --help
@@ -36,7 +36,3 @@ def worker(argv: Sequence[str]) -> int:
         error.exit_code = 1  # nobody has to change anything: the supervisor tries again
         raise
     return 0
-
-
-def _given(**values: object) -> dict[str, object]:
-    return {name: value for name, value in values.items() if value is not None}

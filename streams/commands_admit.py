@@ -32,8 +32,7 @@ def admit_lost(argv: Sequence[str]) -> int:
     arguments = parser.parse_args(argv)
     if not arguments.reason.strip():
         raise UsageError("--reason is empty", hint="Say why the records are gone: it goes on record.")
-    given = {"bootstrap": arguments.bootstrap, "topic": arguments.topic}
-    settings = StreamsSettings.load(**{name: value for name, value in given.items() if value is not None})
+    settings = StreamsSettings.load(bootstrap=arguments.bootstrap, topic=arguments.topic)
     admitted = admit(command_line.layout(arguments), settings, arguments.partition, arguments.reason.strip())
     where = f"partition {arguments.partition} of {settings.topic}"
     if admitted is None:

@@ -42,7 +42,7 @@ def attach(argv: Sequence[str]) -> int:
     parser.add_argument("--topic", help="topic of the events, made if absent (default: setting `topic`)")
     parser.add_argument("--name", default=socket.gethostname(), help="this process's name, kept when it starts again")
     arguments = parser.parse_args(argv)
-    settings = _settings(bootstrap=arguments.bootstrap, topic=arguments.topic)
+    settings = StreamsSettings.load(bootstrap=arguments.bootstrap, topic=arguments.topic)
     set_up(settings.log_format, settings.log_level, {"worker": arguments.name, "group": settings.attach_group})
     intake = Intake(settings.source)
     rekeyer = Rekeyer(settings.access, intake, _target(settings, arguments.name))
@@ -70,7 +70,7 @@ def check_source(argv: Sequence[str]) -> int:
     parser.add_argument("--records", type=command_line.positive, default=1000, metavar="N", help="how many (1000)")
     parser.add_argument("--json", action="store_true", help="one JSON object a table")
     arguments = parser.parse_args(argv)
-    settings = _settings(bootstrap=arguments.bootstrap)
+    settings = StreamsSettings.load(bootstrap=arguments.bootstrap)
     sources = _of_topic(settings.source, arguments.topic)
     Intake(settings.source)  # refuses what attach would refuse
     look = Look(settings.access, settings.topic, arguments.start, arguments.records)
@@ -81,10 +81,6 @@ def check_source(argv: Sequence[str]) -> int:
         else:
             print_report(report)
     return 0 if all(report.fine for report in reports) else 2
-
-
-def _settings(**given: str | None) -> StreamsSettings:
-    return StreamsSettings.load(**{name: value for name, value in given.items() if value is not None})
 
 
 def _of_topic(sources: Sequence[AnySource], topic: str | None) -> list[AnySource]:

@@ -62,7 +62,7 @@ def _replay_log(job: LogJob) -> None:
 
 
 def _replay_topic(job: TopicJob) -> None:
-    settings = StreamsSettings.load(**{k: v for k in ("bootstrap", "topic") if (v := getattr(job, k)) is not None})
+    settings = StreamsSettings.load(bootstrap=job.bootstrap, topic=job.topic)
     topic = Log(settings.access, settings.topic).identity()
     with Offsets(settings.access, topic) as offsets:
         spans = offsets.spans(job.wanted, settings.windows)

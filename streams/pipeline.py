@@ -68,9 +68,8 @@ class Rotation(msgspec.Struct, frozen=True):
 
 
 class Saved(msgspec.Struct, frozen=True):
-    """What a state DB holds under the key `SAVED`, beside what the joiner remembers; of use under the same windows."""
+    """What a state DB holds under the key `SAVED`, beside what the joiner remembers."""
 
-    windows: Windows
     reading: Reading
     marks: tuple[Mark, ...]
 
@@ -164,16 +163,13 @@ class Pipeline:
         rebuild = Rebuild(body.next_offset, body.watermark)
         lost = msgspec.structs.replace(body, kind="lost", reason=reason, rebuild=rebuild, windows=windows.in_words())
         mark = mark_of(rebuild)
-        saved = msgspec.msgpack.encode(Saved(windows, mark.reading, (mark,)))
+        saved = msgspec.msgpack.encode(Saved(mark.reading, (mark,)))
         changes: Changes = {STATE: None, SAVED: saved}
         return ClosedShard(lost, self._shard.files(self.topic.name, self.partition), changes)
 
     def _decoded(self, batch: Sequence[KafkaRecord]) -> list[Event | EventRejected]:
-        decoded, count, mine = (
-            events.decode_all([record.value for record in batch]),
-            self.topic.partitions,
-            self.partition,
-        )
+        decoded = events.decode_all([record.value for record in batch])
+        count, mine = self.topic.partitions, self.partition
         for at, event in enumerate(decoded):
             if isinstance(event, KEYED) and partition_of(event.user_id, count) != mine:
                 lives = f"the user lives in partition {partition_of(event.user_id, count)}, not in {mine}"
@@ -219,8 +215,8 @@ class Pipeline:
 
     def _close(self) -> ClosedShard:
         shard, body = self._shard, self._body(self.expected)
-        changes, joiner = self.joiner.take_changes(), self.joiner
-        changes[SAVED] = msgspec.msgpack.encode(Saved(joiner.windows, joiner.clock.reading(), self._marks.all()))
+        changes = self.joiner.take_changes()
+        changes[SAVED] = msgspec.msgpack.encode(Saved(self.joiner.clock.reading(), self._marks.all()))
         self._shard = OpenShard(body.next_offset, body.next_ordinal, self._bucket_end(body.watermark))
         return ClosedShard(body, shard.files(self.topic.name, self.partition), changes)
 

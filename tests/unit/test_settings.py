@@ -168,3 +168,8 @@ def test_every_key_of_a_stage_can_be_set_by_its_variable(
     value = another(field)
     monkeypatch.setenv(f"FRESHET_{stage.stage.upper()}_{'__'.join(path).upper()}", str(value))
     assert plain(value_at(stage.load(), path)) == value
+
+
+def test_what_the_command_line_does_not_give_comes_from_elsewhere() -> None:
+    assert StreamsSettings.load(topic=None) == StreamsSettings.load()
+    assert StreamsSettings.load(topic="other").topic == "other"
