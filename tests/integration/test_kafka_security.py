@@ -5,10 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import re
-import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,6 +21,7 @@ from streams.log import LogRecord, partitioned
 from streams.pipeline import Topic
 from streams.produce import Producer, ensure_topic, held
 from streams.topics import Log
+from tests.support.answering import answering
 from tests.support.certificates import Authority
 from tests.support.secured import MASTER, PASSWORDS, STRANGER, SecuredBroker
 from tests.support.servers import make_topic, unique_name
@@ -277,22 +276,9 @@ def test_a_worker_without_the_right_to_its_group_ends_with_a_sentence(
 
 @pytest.mark.usefixtures("quick")
 def test_what_is_no_kafka_broker_is_told_so(secured_kafka: SecuredBroker) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        server.settimeout(30)
-
-        def talk() -> None:
-            while True:
-                try:
-                    peer, _ = server.accept()
-                except OSError:
-                    return
-                with peer:
-                    peer.recv(64)
-                    peer.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-
-        threading.Thread(target=talk, daemon=True).start()
-        with pytest.raises(FreshetError, match="no Kafka broker") as refused:
-            Log(Access.plain(f"127.0.0.1:{server.getsockname()[1]}"), "events").identity()
+    answer = b"HTTP/1.1 400 Bad Request\r\n\r\n"
+    with answering(answer) as address, pytest.raises(FreshetError, match="no Kafka broker") as refused:
+        Log(Access.plain(address), "events").identity()
     assert refused.value.exit_code == 2
 
 

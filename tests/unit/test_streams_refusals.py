@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import socket
 import struct
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 from aiokafka.errors import GroupAuthorizationFailedError
@@ -15,29 +12,9 @@ from kafka.errors import KafkaError, KafkaTimeoutError, TopicAuthorizationFailed
 from contracts.errors import AccessRefused, MissingServer, OperatorError
 from streams.access import Access, SecurityProtocol
 from streams.refusals import lacks_right, no_broker
+from tests.support.answering import answering
 
 VERSIONS = struct.pack(">iih", 6, 18, 0)
-
-
-@contextmanager
-def answering(*answers: bytes) -> Iterator[str]:
-    """Have a server at `host:port` that gives these answers to each caller's messages, and then ends the connection."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-
-        def talk() -> None:
-            while True:
-                try:
-                    peer, _ = server.accept()
-                except OSError:
-                    return
-                with peer:
-                    for answer in answers:
-                        if not peer.recv(1024):
-                            break
-                        peer.sendall(answer)
-
-        threading.Thread(target=talk, daemon=True).start()
-        yield f"127.0.0.1:{server.getsockname()[1]}"
 
 
 def told(address: str) -> OperatorError:
