@@ -69,14 +69,13 @@ class Retention(Fault):
     def strike(self, game: Round) -> Steps:
         yield from game.wait(lambda: self.at(game))
         game.crew.end_all()
-        while max(_waiting(game)) < LOSS:  # nobody reads them
+        while (waiting := max(_waiting(game)))[0] < LOSS:  # nobody reads them
             if game.feed.done:
                 raise NotStruck("too few records are left to be deleted unread")
             game.feed.send(game.feed.upcoming(LOSS))
         early = game.bench.content(game.topic, game.partitions)
-        waiting = _waiting(game)
-        partition = waiting.index(max(waiting))
-        before = game.next_offsets()[partition] + waiting[partition] - KEPT
+        count, partition = waiting
+        before = game.next_offsets()[partition] + count - KEPT
         game.bench.delete_records(game.topic, {partition: before})
         refusal = yield from _refusal(game, "retention has deleted them")
         game.crew.end_all()
@@ -219,10 +218,13 @@ def _beyond(game: Round, old: Content) -> bool:
     return any(offset > old.ends[partition] for partition, offset in enumerate(game.next_offsets()))
 
 
-def _waiting(game: Round) -> list[int]:
-    """Return how many records of each partition were sent and are in no shard."""
+def _waiting(game: Round) -> list[tuple[int, int]]:
+    """Return how many records were sent and are in no shard, with their partition.
+
+    A partition that has no shard yet is left out: a new chain starts where the log does, and misses nothing.
+    """
     sent = Counter(record.partition for record in game.feed.sent)
-    return [sent[partition] - offset for partition, offset in enumerate(game.next_offsets())]
+    return [(sent[partition] - offset, partition) for partition, offset in enumerate(game.next_offsets()) if offset]
 
 
 def _refusal(game: Round, words: str) -> Generator[None, None, str]:
