@@ -61,8 +61,9 @@ def _plain(kind: Any) -> st.SearchStrategy[Any]:
         return _BY_TYPE[kind]
     plain, meta = get_args(kind)
     low = meta.ge if meta.ge is not None else meta.gt
-    strategy = _BY_TYPE[plain]
-    return strategy.filter(lambda number: number > low or number == meta.ge)
+    if plain is int:
+        return st.integers(low if meta.gt is None else low + 1, 1 << 62)
+    return st.floats(low, exclude_min=meta.ge is None, allow_nan=False, allow_infinity=False)
 
 
 def tuples_of(strategy: st.SearchStrategy[Any], most: int = 3) -> st.SearchStrategy[tuple[Any, ...]]:
