@@ -7,8 +7,9 @@ little-endian (tensorflow/core/lib/io/record_writer.h). What is in the records i
 from __future__ import annotations
 
 import functools
+import struct
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import BinaryIO
 
@@ -20,20 +21,25 @@ from contracts.errors import Corrupt, TooLarge
 
 MOST_BYTES = 1 << 30
 
-_HEAD, _FOOT = 12, 4
+_LENGTH = struct.Struct("<QI")  # with its checksum
+_HEAD, _FOOT = _LENGTH.size, 4
 _CRC_MASK = 0xA282EAD8
 _GZIP = b"\x1f\x8b"
 _READ_GZIP = 16 + zlib.MAX_WBITS
 _PIECE = 1 << 16
 
 
-def frame(records: Iterable[bytes]) -> bytes:
-    """Return the bytes of a TFRecord file that holds `records`."""
-    whole = list(records)
+def frame(bodies: Iterable[bytes], opening: Callable[[int], bytes] = lambda length: b"") -> bytes:
+    """Return the bytes of a TFRecord file in which each record is a body, after what `opening` makes of its length."""
+    whole = list(bodies)
+    lengths = list(map(len, whole))
+    openings = {length: opening(length) for length in set(lengths)}
+    heads = {length: _head(len(opened) + length) + opened for length, opened in openings.items()}
+    begun = {length: crc32c(opened) for length, opened in openings.items()}
     parts = [b""] * (3 * len(whole))
-    parts[0::3] = map(_head, map(len, whole))
+    parts[0::3] = map(heads.__getitem__, lengths)
     parts[1::3] = whole
-    parts[2::3] = _masked_crcs(whole).view(f"V{_FOOT}").tolist()
+    parts[2::3] = _masked(map(crc32c, whole, map(begun.__getitem__, lengths))).view(f"V{_FOOT}").tolist()
     return b"".join(parts)
 
 
@@ -42,20 +48,19 @@ def unframe(data: bytes, what: str = "a TFRecord file") -> list[bytes]:
 
     A file that was cut between two records is not told from a whole one. What a length says is never allocated.
     """
-    records, starts, stored, at = [], [], [], 0
-    while at < len(data):
-        head = data[at : at + _HEAD]
-        length = int.from_bytes(head[:8], "little")
+    records, ends, at, last = list[bytes](), list[int](), 0, len(data) - _HEAD - _FOOT
+    while at <= last:
+        length, checksum = _LENGTH.unpack_from(data, at)
         end = at + _HEAD + length
-        if head != _head(length) or end + _FOOT > len(data):
+        if checksum != _checksum_of(length) or end + _FOOT > len(data):
             break
-        starts.append(at)
         records.append(data[at + _HEAD : end])
-        stored.append(data[end : end + _FOOT])
+        ends.append(end)
         at = end + _FOOT
-    wrong = np.flatnonzero(_masked_crcs(records) != np.frombuffer(b"".join(stored), "<u4"))
+    stored = np.frombuffer(b"".join([data[end : end + _FOOT] for end in ends]), "<u4")
+    wrong = np.flatnonzero(_masked(map(crc32c, records)) != stored)
     if len(wrong) or at < len(data):
-        raise Corrupt(what, f"byte {starts[wrong[0]] if len(wrong) else at}")
+        raise Corrupt(what, f"byte {ends[wrong[0]] - len(records[wrong[0]]) - _HEAD if len(wrong) else at}")
     return records
 
 
@@ -98,13 +103,16 @@ def _gunzip(file: BinaryIO, path: Path, most: int) -> bytes:
     return b"".join(parts)
 
 
-@functools.lru_cache(maxsize=1 << 14)
 def _head(length: int) -> bytes:
-    raw = length.to_bytes(8, "little")
-    return raw + _masked_crcs([raw]).tobytes()
+    return _LENGTH.pack(length, _checksum_of(length))
 
 
-def _masked_crcs(records: list[bytes]) -> NDArray[np.uint32]:
-    crcs = np.fromiter(map(crc32c, records), np.uint32, len(records))
+@functools.lru_cache(maxsize=1 << 14)
+def _checksum_of(length: int) -> int:
+    return int(_masked([crc32c(length.to_bytes(8, "little"))])[0])
+
+
+def _masked(checksums: Iterable[int]) -> NDArray[np.uint32]:
+    crcs = np.fromiter(checksums, np.uint32)
     masked = (crcs >> np.uint32(15) | crcs << np.uint32(17)) + np.uint32(_CRC_MASK)
     return masked.astype("<u4")

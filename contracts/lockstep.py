@@ -88,6 +88,26 @@ class Lockstep:
         self.at = end
         return start, end
 
+    def texts(self, lists: tuple[Ints, Ints]) -> tuple[Ints, Ints, Ints]:
+        """Return how many texts the list of each record has, and where each of them starts and ends, list by list."""
+        at, end = lists[0].copy(), lists[1]
+        counts, found = np.zeros(len(at), np.int64), list[Ints]()
+        rows = np.flatnonzero(self.ok & (at < end))
+        while len(rows):
+            tag, length = _octets(_peek(self.data, at[rows], 2)).astype(np.int64).T
+            start = at[rows] + 2
+            good = (tag == TAG[0]) & (length <= _ONE_BYTE) & (start + length <= end[rows])
+            self.ok[rows[~good]] = False
+            rows = rows[good]
+            found.append(np.stack([rows, start[good], (start + length)[good]]))
+            counts[rows] += 1
+            at[rows] = found[-1][2]
+            rows = rows[at[rows] < end[rows]]
+        row, start, stop = np.concatenate([np.empty((3, 0), np.int64), *found], axis=1)
+        order = np.argsort(row, kind="stable")
+        order = order[self.ok[row[order]]]
+        return np.where(self.ok, counts, 0), start[order], stop[order]
+
     def features(self, prefix: str) -> tuple[Ints, Ints]:
         """Step over the features whose names begin so; return where the first one starts and the last one ends.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from contracts.events import Context, Rejected
+from contracts.events import Context, Stage
 
 SCHEMA = 1
 DISCRETE, CONTINUOUS = "context/discrete/", "context/continuous/"
@@ -23,7 +23,8 @@ class Columns:
     item_id: list[str] = field(default_factory=list)
     event_time: list[int] = field(default_factory=list)
     context: list[Context] = field(default_factory=list)
-    hard_negatives: list[tuple[Rejected, ...]] = field(default_factory=list)
+    hard_negatives: list[tuple[str, ...]] = field(default_factory=list)
+    hard_negative_stages: list[tuple[Stage, ...]] = field(default_factory=list)
     joined: list[Joined] = field(default_factory=list)
     arm: list[str] = field(default_factory=list)
     served_version: list[int] = field(default_factory=list)

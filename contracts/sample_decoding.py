@@ -6,14 +6,14 @@ Whichever way a record goes, what comes of it is what `contracts.sample_features
 from __future__ import annotations
 
 import functools
-from itertools import chain, islice
+from itertools import islice
 from typing import Any, get_args
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.events import Id, Rejected, Stage
+from contracts.events import Id, Stage
 from contracts.example import TAG, TEXT, texts
 from contracts.framing import starts, unframe
 from contracts.lockstep import PADDING, Ints, Lockstep
@@ -53,40 +53,44 @@ def _in_lockstep(data: bytes, records: list[bytes]) -> tuple[list[list[Any]], ND
     partition, topic = reader.number("source_partition"), reader.value("source_topic", TEXT)
     user, watermark = reader.value("user_id", TEXT), reader.number("watermark")
     reader.ok &= reader.at == ends
+    counts, *rejected = reader.texts(negatives)
 
-    def cut(span: tuple[Ints, Ints]) -> list[bytes]:
-        bounds = (np.where(reader.ok, bound, 0).tolist() for bound in span)
-        return [data[start:end] for start, end in zip(*bounds, strict=True)]
+    def cut(start: Ints, end: Ints) -> list[bytes]:
+        return [data[first:last] for first, last in zip(start.tolist(), end.tolist(), strict=True)]
+
+    def each(span: tuple[Ints, Ints]) -> list[bytes]:
+        return cut(*(np.where(reader.ok, bound, 0) for bound in span))
 
     text = functools.cache(bytes.decode)
-    how = list(map(_JOINED.get, cut(joined)))
+    how = list(map(_JOINED.get, each(joined)))
     columns = [
-        list(map(text, cut(user))),
-        list(map(text, cut(item))),
+        list(map(text, each(user))),
+        list(map(text, each(item))),
         event_time.tolist(),
-        list(map(functools.cache(context_of), cut(context))),
-        _negatives(cut(negatives), cut(stages)),
+        list(map(functools.cache(context_of), each(context))),
+        *_negatives(list(map(text, cut(*rejected))), counts.tolist(), each(stages)),
         how,
-        list(map(text, cut(arm))),
+        list(map(text, each(arm))),
         *(numbers.tolist() for numbers in (served_version, watermark, ordinal)),
-        list(map(text, cut(topic))),
+        list(map(text, each(topic))),
         *(numbers.tolist() for numbers in (partition, offset)),
     ]
     return columns, reader.ok & np.array([one is not None for one in how], np.bool_)
 
 
-def _negatives(items: list[bytes], stages: list[bytes]) -> list[tuple[Rejected, ...]]:
-    """Return the rejected candidates of serialized lists. Raises `ValueError` for what is none, or has no stage."""
-    if not any(items) and not any(stages):
-        return [()] * len(items)
+def _negatives(
+    items: list[str], counts: list[int], stages: list[bytes]
+) -> tuple[list[tuple[str, ...]], list[tuple[Stage, ...]]]:
+    """Return the rejected items of each sample, so many of `items`, and their stages, out of serialized lists.
 
-    @functools.cache
-    def stages_of(listed: bytes) -> list[Stage]:
-        return msgspec.convert([raw.decode() for raw in texts(listed)], list[Stage])
-
-    found, at = [texts(listed) for listed in items], list(map(stages_of, stages))
-    if list(map(len, found)) != list(map(len, at)):
+    Raises `ValueError` for what is none of them.
+    """
+    at = list(map(functools.cache(_stages_of), stages))
+    if list(map(len, at)) != counts:
         raise ValueError("as many stages as hard negatives are needed")
-    ids = msgspec.convert(list(map(functools.cache(bytes.decode), chain.from_iterable(found))), list[Id])
-    made = map(Rejected, ids, chain.from_iterable(at))
-    return [tuple(islice(made, len(one))) for one in at]
+    ids = iter(msgspec.convert(items, list[Id]))
+    return [tuple(islice(ids, count)) for count in counts], at
+
+
+def _stages_of(listed: bytes) -> tuple[Stage, ...]:
+    return msgspec.convert([raw.decode() for raw in texts(listed)], tuple[Stage, ...])

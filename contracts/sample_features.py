@@ -11,12 +11,12 @@ from typing import Any, cast
 import msgspec
 
 from contracts.errors import Corrupt, UnknownSchema
-from contracts.events import Context, Rejected
+from contracts.events import Context, Id, Stage
 from contracts.example import features, features_of_example
 from contracts.sample_columns import CONTINUOUS, DISCRETE, SCHEMA, Joined
 
 # The entries of one sample, in the order of the fields of `Columns`.
-Row = tuple[str, str, int, Context, tuple[Rejected, ...], Joined, str, int, int, int, str, int, int]
+Row = tuple[str, str, int, Context, tuple[Id, ...], tuple[Stage, ...], Joined, str, int, int, int, str, int, int]
 
 
 def row(data: bytes, what: str) -> Row:
@@ -39,13 +39,16 @@ def context_of(data: bytes) -> Context:
 
 
 def _entries(found: Mapping[str, Any]) -> tuple[object, ...]:
-    negatives = zip(_list(found, "hard_negatives"), _list(found, "hard_negative_stages"), strict=True)
+    negatives, stages = _list(found, "hard_negatives"), _list(found, "hard_negative_stages")
+    if len(negatives) != len(stages):
+        raise ValueError("as many stages as hard negatives are needed")
     return (
         _text(found, "user_id"),
         _text(found, "item_id"),
         _int(found, "event_time"),
         _context(found),
-        [{"item_id": item.decode(), "stage": stage.decode()} for item, stage in negatives],
+        [item.decode() for item in negatives],
+        [stage.decode() for stage in stages],
         _text(found, "joined"),
         _text(found, "arm"),
         _int(found, "served_version"),

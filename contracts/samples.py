@@ -52,22 +52,43 @@ def encode(sample: Sample) -> bytes:
 
 def decode(data: bytes, what: str = "a sample") -> Sample:
     """Return the sample in a serialized Example. Raises `Corrupt` or `UnknownSchema`."""
-    entries = row(data, what)
-    return Sample(*entries[:10], Source(*entries[10:]))
+    (sample,) = samples_of(Columns(*([entry] for entry in row(data, what))))  # type: ignore[arg-type]
+    return sample
 
 
 def columns_of(samples: Sequence[Sample]) -> Columns:
     """Return the samples by column."""
-    sources = [sample.source for sample in samples]
-    plain = ([getattr(sample, name) for sample in samples] for name in Sample.__struct_fields__ if name != "source")
-    return Columns(*plain, *([getattr(source, name) for source in sources] for name in Source.__struct_fields__))
+    columns = Columns()
+    for sample in samples:
+        negatives, source = sample.hard_negatives, sample.source
+        entries = {name: getattr(sample, name) for name in Sample.__struct_fields__ if name != "source"}
+        entries["hard_negatives"] = tuple([negative.item_id for negative in negatives])
+        entries["hard_negative_stages"] = tuple([negative.stage for negative in negatives])
+        entries |= {f"source_{name}": getattr(source, name) for name in Source.__struct_fields__}
+        for name, entry in entries.items():
+            getattr(columns, name).append(entry)
+    return columns
 
 
 def samples_of(columns: Columns) -> list[Sample]:
     """Return the samples that stand in the columns."""
-    entries = [getattr(columns, name) for name in Columns.__slots__]
-    sources = map(Source, columns.source_topic, columns.source_partition, columns.source_offset)
-    return list(map(Sample, *entries[:10], sources))
+    negatives = zip(columns.hard_negatives, columns.hard_negative_stages, strict=True)
+    return list(
+        map(
+            Sample,
+            columns.user_id,
+            columns.item_id,
+            columns.event_time,
+            columns.context,
+            [tuple(map(Rejected, items, stages)) if items else () for items, stages in negatives],
+            columns.joined,
+            columns.arm,
+            columns.served_version,
+            columns.watermark,
+            columns.ordinal,
+            map(Source, columns.source_topic, columns.source_partition, columns.source_offset),
+        )
+    )
 
 
 def digest(samples: Iterable[Sample]) -> str:
