@@ -13,7 +13,7 @@ between 3 and 4 an old hint, which the owner ignores. `docs/guarantees.md` has t
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic
@@ -44,7 +44,7 @@ class Committer(Generic[Body]):
         self,
         body: Body,
         files: dict[str, bytes],
-        changes: Changes,
+        changes: Iterable[Changes],
         tell: Callable[[], None] = lambda: None,
     ) -> Entry[Body]:
         """Run steps 1 to 4; when it returns, the manifest exists, and state and chain agree.
@@ -57,7 +57,7 @@ class Committer(Generic[Body]):
         entry = self.chain.prepare(self.head, body, files)
         reach(f"{self.name}.commit.1")
         # Step 2: the state batch with the pending manifest
-        self.state.write(changes, {_AT: entry.digest.encode(), _PENDING: entry.data})
+        self.state.write(*changes, {_AT: entry.digest.encode(), _PENDING: entry.data})
         reach(f"{self.name}.commit.2")
         # Step 3: the commit
         self.chain.create(entry)

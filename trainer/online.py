@@ -175,7 +175,7 @@ class OnlineWorker:
             deltas.ROWS: deltas.encode(fresh, base.towers.width),
             deltas.VALIDATION: validation.encode(self._learner.scores),
         }
-        entry = self._committer.commit(body, files, {**self._uncached, **row_cache.encode(fresh)})
+        entry = self._committer.commit(body, files, (self._uncached, row_cache.encode(fresh)))
         self._uncached = {}
         self._learner.commit()
         return entry

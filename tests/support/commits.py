@@ -43,7 +43,7 @@ class Adder:
         total = self.total + number**2
         changes = {b"total": str(total).encode(), b"term/%d" % number: b"%d" % number**2}
         data = {DATA: b"%d squared" % number}
-        self.committer.commit(Total(total), data, changes, lambda: self._tell(number))
+        self.committer.commit(Total(total), data, [changes], lambda: self._tell(number))
 
     @property
     def number(self) -> int:

@@ -135,7 +135,7 @@ def test_a_pending_manifest_of_another_branch_is_dropped(tmp_path: Path) -> None
     (chain.directory / "00000000000000000001.json").unlink()
     mine = chain.prepare(first, Total(5), {})
     with adder(tmp_path, "elsewhere") as other:
-        other.committer.commit(Total(77), {}, {})
+        other.committer.commit(Total(77), {}, [])
     state = StateDB(tmp_path / "state")
     state.write({b"!at": mine.digest.encode(), b"!pending": mine.data})
     state.close()
@@ -223,7 +223,7 @@ def test_a_hint_that_cannot_be_told_loses_nothing(tmp_path: Path, undisturbed: t
         raise ConnectionError("the broker is gone")
 
     with adder(tmp_path) as opened, pytest.raises(ConnectionError):
-        opened.committer.commit(Total(1), {DATA: b"1 squared"}, {b"total": b"1", b"term/1": b"1"}, broken)
+        opened.committer.commit(Total(1), {DATA: b"1 squared"}, [{b"total": b"1", b"term/1": b"1"}], broken)
     main(tmp_path, UNTIL)
     assert ending(tmp_path) == undisturbed
 
@@ -231,19 +231,19 @@ def test_a_hint_that_cannot_be_told_loses_nothing(tmp_path: Path, undisturbed: t
 def test_a_state_that_another_process_holds_is_left_to_it_and_a_new_one_begun_beside_it(tmp_path: Path) -> None:
     chain = chain_in(tmp_path)
     asleep, _ = commit.recover(NAME, chain, tmp_path / "state")
-    asleep.commit(Total(1), {}, {b"k": b"v"})
+    asleep.commit(Total(1), {}, [{b"k": b"v"}])
     owner, warm = commit.recover(NAME, chain, tmp_path / "state")
     assert not warm
     assert owner.state.directory != asleep.state.directory
-    owner.commit(Total(2), {}, {})
+    owner.commit(Total(2), {}, [])
     with pytest.raises(ChainTaken):
-        asleep.commit(Total(3), {}, {})
+        asleep.commit(Total(3), {}, [])
 
 
 def test_a_damaged_state_is_begun_anew(tmp_path: Path) -> None:
     chain = chain_in(tmp_path)
     first, _ = commit.recover(NAME, chain, tmp_path / "state")
-    first.commit(Total(1), {}, {b"k": b"v"})
+    first.commit(Total(1), {}, [{b"k": b"v"}])
     first.state.close()
     for path in (tmp_path / "state").glob("MANIFEST-*"):
         path.write_bytes(b"rubbish" * 100)
