@@ -28,7 +28,8 @@ from contracts.errors import FreshetError
 from contracts.layout import Layout
 from infra.processes import Program
 from streams.join import Windows
-from streams.pipeline import Record, Rotation, Topic
+from streams.pipeline import Rotation
+from streams.records import Record, Topic
 from streams.scheduler import CHUNK
 from streams.shard_writer import PartitionWriter
 

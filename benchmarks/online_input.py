@@ -16,7 +16,8 @@ from contracts.features import FeatureSpec
 from contracts.layout import Layout
 from contracts.rows import Row
 from streams.join import Windows
-from streams.pipeline import Rotation, Topic
+from streams.pipeline import Rotation
+from streams.records import Topic
 from streams.replay import Replay, Rules
 from trainer.block_fold import Block
 from trainer.negatives import POWER

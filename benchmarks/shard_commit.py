@@ -24,7 +24,8 @@ from contracts.durable import fsync_directory, write_file
 from contracts.layout import Layout, manifest_name
 from contracts.shards import Shard
 from streams.join import Windows
-from streams.pipeline import Record, Rotation, Topic
+from streams.pipeline import Rotation
+from streams.records import Record, Topic
 from streams.shard_writer import PartitionWriter
 
 SAMPLES = 4096

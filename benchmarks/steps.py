@@ -24,7 +24,8 @@ from contracts import sample_decoding, sample_encoding, shards
 from contracts.events import decode
 from contracts.layout import Layout
 from streams.join import Windows
-from streams.pipeline import KafkaRecord, Rotation, Topic
+from streams.pipeline import Rotation
+from streams.records import KafkaRecord, Topic
 from streams.scheduler import CHUNK
 from streams.shard_writer import PartitionWriter
 

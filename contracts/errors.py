@@ -6,6 +6,8 @@ a command ends with (`exit_code`: 2 when a person has to change something, 1 whe
 
 from __future__ import annotations
 
+from typing import final
+
 
 class FreshetError(Exception):
     """Root of all named errors; `hint` is one sentence that says what to do."""
@@ -47,6 +49,7 @@ class Disorder(OperatorError):
     """A log that has to be ordered by time is not."""
 
 
+@final
 class EventRejected(FreshetError):
     """A record is no event. `reason` is one of `contracts.events.REASONS` and becomes a counter and a dead letter."""
 

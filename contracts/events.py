@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import accumulate
-from typing import Annotated, Literal
+from typing import Annotated, Literal, final
 
 import msgspec
 from msgspec import Meta
@@ -68,6 +68,7 @@ class Rejected(msgspec.Struct, frozen=True, gc=False):
     stage: Stage
 
 
+@final
 class Request(msgspec.Struct, frozen=True, tag_field="kind", tag="request", omit_defaults=True, gc=False):
     """An answered request: what was shown, what ranking rejected, and which served version answered (0: unknown)."""
 
@@ -83,6 +84,7 @@ class Request(msgspec.Struct, frozen=True, tag_field="kind", tag="request", omit
     schema: int = SCHEMA
 
 
+@final
 class Click(msgspec.Struct, frozen=True, tag_field="kind", tag="click", omit_defaults=True, gc=False):
     """A click. `request_id` empty: no request is known, and `context` is the click's own.
 
@@ -99,6 +101,7 @@ class Click(msgspec.Struct, frozen=True, tag_field="kind", tag="click", omit_def
     schema: int = SCHEMA
 
 
+@final
 class Tick(msgspec.Struct, frozen=True, tag_field="kind", tag="tick", omit_defaults=True, gc=False):
     """Ingest time alone, sent to every partition every few seconds, so that silence is in the log too."""
 
@@ -106,6 +109,7 @@ class Tick(msgspec.Struct, frozen=True, tag_field="kind", tag="tick", omit_defau
     schema: int = SCHEMA
 
 
+@final
 class Item(msgspec.Struct, frozen=True, tag_field="kind", tag="item", omit_defaults=True, gc=False):
     """An item of the compacted topic `items`: content features and when it may be shown (0: no bound)."""
 
@@ -126,6 +130,7 @@ _GOOD_NAMES: set[str] = set()  # those of the log so far: a set tells quicker th
 _MOST_NAMES = 4096
 _FEATURE_NAME = re.compile(r"[A-Za-z0-9_.\-]{1,64}")
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
+_ITEM_BYTES = len('{"item_id":"i","position":0}')  # the least that an item of a request takes
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 
@@ -136,25 +141,25 @@ def encode(event: Event) -> bytes:
 
 def decode(value: bytes | None) -> Event:
     """Return the event in a Kafka value, numbers rounded to float32. Raises `EventRejected`, and nothing else."""
-    (event,) = decode_all((value,))
+    (event,) = decode_each((value,))
     if isinstance(event, EventRejected):
         raise event
     return event
 
 
-def decode_all(values: Iterable[bytes | None]) -> list[Event | EventRejected]:
-    """Return what `decode` would return, or raise, for each value. Nothing is raised."""
-    decoded: list[Event | EventRejected] = []
+def decode_each(values: Iterable[bytes | None]) -> Iterator[Event | EventRejected]:
+    """Yield what `decode` would return, or raise, for each value. Nothing is raised."""
     for value in values:
+        found: Event | EventRejected
         try:
             if not value or len(value) > MAX_VALUE_BYTES:
                 raise _no_size(value)
-            decoded.append(_checked(_decode(value), value))
+            found = _checked(_decode(value), value)
         except EventRejected as rejection:
-            decoded.append(rejection.with_traceback(None))  # its frame holds this list: a cycle
+            found = rejection.with_traceback(None)  # it would hold the frames of all who have called
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            decoded.append(_undecoded(value or b"", error))
-    return decoded
+            found = _undecoded(value or b"", error)
+        yield found
 
 
 def float32(number: float) -> float:
@@ -184,29 +189,30 @@ def _undecoded(value: bytes, error: Exception) -> EventRejected:
 
 def _checked(event: Event, value: bytes) -> Event:
     """Return the event as it is to be used. Raises `EventRejected` for what its types could not say."""
-    if len(value) > MAX_NESTING:
-        _check_nesting(value, len(event.shown) + len(event.rejected) if isinstance(event, Request) else 0)
+    items = len(event.shown) + len(event.rejected) if type(event) is Request else 0
+    if len(value) - items * _ITEM_BYTES > 2 * MAX_NESTING:  # a level of nesting takes two bytes
+        _check_nesting(value, max(items - 1, 0))
     if event.schema != SCHEMA:
         raise EventRejected("unknown_schema", f"schema {event.schema}, this version reads {SCHEMA}")
     time = event.ingest_time
     if not EARLIEST <= time < LATEST:
         raise EventRejected("bad_time", f"ingest_time {time} ms is not between 2000 and 2099")
-    if isinstance(event, Tick):
+    if type(event) is Tick:
         return event
-    if isinstance(event, Item):
+    if type(event) is Item:
         features = event.content
     else:
         features = event.context
         if event.event_time != time:
             _check_event_time(event.event_time, time)
-    for name in features.discrete:
-        if name not in _GOOD_NAMES:
+    if not _GOOD_NAMES.issuperset(features.discrete):
+        for name in features.discrete:
             _check_name(name)
     return _rounded(event, features) if features.continuous else event
 
 
 def _check_nesting(value: bytes, flat: int) -> None:
-    """Refuse what nests deeper than `MAX_NESTING`; `flat` brackets are known not to nest.
+    """Refuse what nests deeper than `MAX_NESTING`; `flat` brackets are known to stand beside the deepest ones.
 
     The decoder's own limit moves with the stack of its caller: who calls must not decide what is an event.
     """

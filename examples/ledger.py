@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from contracts import deltas, served, shards
 from contracts.bases import Base
 from contracts.layout import Layout
-from streams.pipeline import Topic
+from streams.records import Topic
 
 
 @dataclass(frozen=True)

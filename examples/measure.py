@@ -23,7 +23,7 @@ from contracts.shards import ShardChain
 from serving.answer import Query
 from serving.exact_search import ExactSearch
 from serving.served_view import ServedView
-from streams.pipeline import Topic
+from streams.records import Topic
 
 BATCH = 512
 WINDOW_MS = 1_800_000

@@ -20,7 +20,7 @@ from examples.report import Results, print_results, write_page
 from serving.answer import Query
 from serving.retriever import Retriever
 from serving.settings import ServingSettings
-from streams.pipeline import Topic
+from streams.records import Topic
 from trainer.digest import online_digest
 
 AGREEMENT_USERS, TOP_K = 50, 20

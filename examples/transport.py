@@ -16,8 +16,9 @@ from infra.kafka.choose import docker_answers, java_and_maven_there, start_keepi
 from streams.access import Access
 from streams.join import Windows
 from streams.log import LogRecord
-from streams.pipeline import Rotation, Topic
+from streams.pipeline import Rotation
 from streams.produce import Producer, ensure_topic, held, missing_from
+from streams.records import Topic
 from streams.replay import Replay, Rules, log_topic
 from streams.sources.source import Source
 

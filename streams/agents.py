@@ -10,6 +10,7 @@ import logging
 import os
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, NoReturn
@@ -19,7 +20,7 @@ from faust.types import TP
 
 from contracts.errors import FreshetError, MissingServer
 from streams.owned import OwnedPartition, Place
-from streams.pipeline import KafkaRecord
+from streams.records import KafkaRecord
 
 GIVE_BACK_S = 12.0  # 20 seconds are promised from the signal to the end, and Faust stops fetching before this
 logger = logging.getLogger("freshet.streams")
@@ -64,7 +65,8 @@ class Assignment:
 
         While a chunk waits for a partition that is busy, those of others wait behind it: then nothing is flowing.
         """
-        await self._place.ask(self._place.same_topic.prove)
+        now = time.monotonic()
+        await self._place.ask(lambda: self._place.same_topic.prove(now))
         flowing, self._has_waited = not self._has_waited, self._waits
         await asyncio.gather(*(owned.look_after(flowing) for owned in self._owned.values()))
 

@@ -8,9 +8,14 @@ leap ends the run. With ticks every few seconds no healthy log ever leaps.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import accumulate
+
 import msgspec
 
 NO_WATERMARK = -1
+NO_TIME = -1  # of a record that shows none
+NEVER = 1 << 62  # a watermark that no log reaches
 
 
 class Leaps(msgspec.Struct, frozen=True):
@@ -34,6 +39,18 @@ class Reading(msgspec.Struct, frozen=True, array_like=True):
 NOT_STARTED = Reading()
 
 
+class Course:
+    """What the clock showed before the first of some records and after each: `watermarks`, one more than records."""
+
+    def __init__(self, watermarks: list[int], readings: Sequence[Reading] = ()) -> None:
+        """Take what was shown; without `readings` no record leapt."""
+        self.watermarks, self._readings = watermarks, readings
+
+    def after(self, count: int) -> Reading:
+        """Return the reading after so many of the records."""
+        return self._readings[count] if self._readings else Reading(self.watermarks[count])
+
+
 class LogClock:
     """The clock of one partition. `watermark` (ms) never goes back; before the first record it is -1."""
 
@@ -50,6 +67,22 @@ class LogClock:
                 self.watermark = ingest_time
         else:
             self._leap(ingest_time)
+
+    def follow(self, ingest_times: Sequence[int]) -> Course:
+        """Take the ingest times of the next records, at least one, `NO_TIME` for one that shows none."""
+        watermark = self.watermark
+        if not self._leaping and NO_WATERMARK < watermark >= max(ingest_times) - self._leaps.leap_ms:  # none can leap
+            watermarks = [watermark, *ingest_times]
+            if watermarks != sorted(watermarks):  # a log is mostly in order, and then this is quicker
+                watermarks = list(accumulate(watermarks, max))
+            self.watermark = watermarks[-1]
+            return Course(watermarks)
+        readings = [self.reading()]
+        for time in ingest_times:
+            if time != NO_TIME:
+                self.advance(time)
+            readings.append(self.reading())
+        return Course([reading.watermark for reading in readings], readings)
 
     def reading(self) -> Reading:
         """Return what a clock has to be set to, to go on from here."""

@@ -10,7 +10,7 @@ from contracts.days import bounds
 from contracts.errors import MissingInput
 from contracts.layout import Layout
 from streams.inspection_text import print_counts
-from streams.pipeline import Topic
+from streams.records import Topic
 from streams.replay import Replay, Rules, collect_seldom, log_topic
 from streams.replay_frames import Begin
 from streams.replay_options import LogJob, TopicJob, parsed

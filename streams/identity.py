@@ -1,7 +1,8 @@
 """Proof that a topic is still the one that a worker began with: a topic of the same name may take its place.
 
 Offsets say nothing then: those of the new topic follow those of the old one as if nothing had happened. So the broker
-is asked for the topic's id after the records of a shard were fetched, and before the shard is committed.
+is asked for the topic's id after the records of a shard were fetched, and before the shard is committed. One answer
+does for all shards whose records were there when it was asked for.
 """
 
 from __future__ import annotations
@@ -11,26 +12,25 @@ import time
 from collections.abc import Callable
 
 from contracts.errors import LogChanged, MissingInput, MissingServer
-from streams.pipeline import Topic
+from streams.records import Topic
 
 PATIENCE_S = 45.0
 PAUSE_S = 0.5
 
 
 class SameTopic:
-    """Asks `identity` (a question to the broker) on behalf of any number of threads: those who wait share an answer."""
+    """Asks `identity` (a question to the broker) on behalf of any number of threads, which share its answers."""
 
     def __init__(self, topic: Topic, identity: Callable[[], Topic]) -> None:
         self._topic, self._identity = topic, identity
         self._turn = threading.Lock()
         self._asked_at = float("-inf")
 
-    def prove(self) -> None:
-        """Return when the broker has said, since this call began, that the topic is the same.
+    def prove(self, since: float) -> None:
+        """Return when the broker has been asked after `since` (of `time.monotonic`), and the topic is the same.
 
         Raises `LogChanged` when it is not, or gone; `MissingServer` when the broker does not answer for 45 s.
         """
-        since = time.monotonic()
         with self._turn:
             if self._asked_at >= since:
                 return

@@ -13,7 +13,8 @@ from contracts.errors import FreshetError, MissingInput
 from contracts.layout import Layout
 from contracts.shards import Shard, ShardChain
 from contracts.state_db import StateDB
-from streams.join import PARKED, REQUESTS, SEEN
+from streams.join import REQUESTS, SEEN
+from streams.parking import PARKED
 from streams.pipeline import SAVED, unpack_saved
 
 KINDS = {REQUESTS: "requests", SEEN: "event ids"}

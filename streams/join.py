@@ -8,28 +8,23 @@ memory to disk to nothing (`tiers.py`); only the clicks that are parked, for two
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable, Mapping
-from operator import attrgetter
+from collections.abc import Mapping, Sequence
+from struct import Struct
 from typing import NamedTuple
 
 import msgspec
 
 from contracts.errors import EventRejected
-from contracts.events import Click, Context, Event, Rejected, Request, Tick
+from contracts.events import Click, Tick
 from contracts.sample_columns import Joined
-from contracts.state_db import KeyRange, StateDB
-from streams.clock import NOT_STARTED, Leaps, LogClock, Reading
-from streams.tiers import NO_DISK, Disk, Tier
+from contracts.state_db import Changes, KeyRange, StateDB
+from streams.batch import Arrival, Batch, Offer
+from streams.clock import NEVER, NOT_STARTED, Leaps, Reading
+from streams.parking import PARKED, ParkedClick, Parking
+from streams.tiers import Disk, Tier
 
-MAX_NEGATIVES = 100  # rejected candidates kept of a request
-MAX_WAITING = 64  # clicks parked for one request; beyond that a click leaves at once, as an orphan
-MAX_PARKED, MAX_PARKED_BYTES = 100_000, 16 << 20  # clicks parked in a partition, and what they take; the same
-
-REQUESTS, SEEN, PARKED = b"r", b"s", b"p"
+REQUESTS, SEEN = b"r", b"s"
 STATE = KeyRange(b"p", b"t")  # every key of a joiner in a state DB
-
-Changes = dict[bytes | KeyRange, bytes | None]
 
 
 class Windows(msgspec.Struct, frozen=True):
@@ -62,214 +57,181 @@ class Windows(msgspec.Struct, frozen=True):
 
 
 class KnownRequest(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What a click needs of its request. `arrived`: the watermark when it was read; gone at `deadline`.
+    """A request that was seen. `arrived`: the watermark when it was read; gone at `deadline`."""
 
-    `rejected`: at most `MAX_NEGATIVES`, and none where the id came twice: one record may have shown what the other
-    rejected, and an item that was shown is never a negative. `size`: bytes of the record, about.
-    """
-
-    context: Context
-    rejected: tuple[Rejected, ...]
-    arm: str
-    served_version: int
+    offer: Offer
     arrived: int
     deadline: int
-    size: int
 
 
-class ParkedClick(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A click whose request has not been seen; it leaves as an orphan at `deadline`."""
-
-    click: Click
-    deadline: int
-    offset: int
-
-
-class JoinedClick(NamedTuple):
+class JoinedClick(msgspec.Struct, frozen=True, gc=False):
     """A click that leaves the joiner at `watermark`: `offset` is its own, however long it was parked."""
 
     click: Click
     offset: int
     joined: Joined
-    request: KnownRequest | None
+    offer: Offer | None
     watermark: int
+
+
+class Room(NamedTuple):
+    """How much may come of some records: clicks that leave, and bytes."""
+
+    clicks: int
+    size: int
+
+
+class Taken(NamedTuple):
+    """What came of some records: the outcome of each (a key of `Shard.read`), and what leaves, in order.
+
+    `size`: bytes of the records, and of the requests that clicks leave with.
+    """
+
+    outcomes: list[str]
+    leaving: list[JoinedClick]
+    size: int
 
 
 class Joiner:
     """State and rules of one partition.
 
-    Use: `recall` a batch of events; `take` each of them; `take_changes` at a commit. `disk` is where the changes that
-    were taken can be read again.
+    Use: `recall` a batch; `take` all its records, stretch by stretch; `take_changes` at a commit. `disk` is where the
+    changes that were taken are read again. `reading`: what the log's clock showed after the last record taken.
+    `changed_bytes`: about what the changes that wait to be taken hold in memory.
     """
 
-    def __init__(self, windows: Windows, reading: Reading = NOT_STARTED, disk: Disk = NO_DISK) -> None:
-        self.windows = windows
-        self.clock = LogClock(windows.leaps, reading)
+    def __init__(self, windows: Windows, disk: Disk, reading: Reading = NOT_STARTED) -> None:
+        self.windows, self.reading = windows, reading
+        self.changed_bytes = 0
         self._disk = disk
+        self._batch: Batch
         self._requests = Tier(REQUESTS, windows.late_ms, _pack_request, _unpack_request)
-        self._seen = Tier(SEEN, windows.dedupe_ms, _pack_deadline, _unpack_deadline)
-        self._parked: dict[int, tuple[ParkedClick, int]] = {}  # by offset, with their packed bytes
-        self._waiting: dict[bytes, list[int]] = {}  # offsets of parked clicks by request
-        self._deadlines: deque[tuple[int, int]] = deque()  # of parked clicks, with their offset: in order of both
-        self._parked_bytes = 0
-        self._parked_changes: Changes = {}
+        self._seen = Tier(SEEN, windows.dedupe_ms, _DEADLINE.pack, _unpack_deadline)
+        self._parking = Parking(windows.park_ms)
 
     @classmethod
     def load(cls, windows: Windows, reading: Reading, state: StateDB) -> Joiner:
         """Return the joiner whose changes, as written at each commit, are in `state`."""
-        joiner = cls(windows, reading, state)
+        joiner = cls(windows, state, reading)
         for _, value in state.scan(PARKED):
-            joiner._wait(_unpack_parked(value), len(value))
+            joiner._parking.restore(value)
+        for tier, prefix in ((joiner._requests, REQUESTS), (joiner._seen, SEEN)):
+            first = next(state.scan(prefix), None)
+            if first:
+                tier.restore(first[0])
         return joiner
 
     @property
     def watermark(self) -> int:
-        """The log's time (ms) as far as it was read; -1 before the first event."""
-        return self.clock.watermark
+        """The log's time (ms) as far as it was taken; -1 before the first event."""
+        return self.reading.watermark
 
-    def recall(self, events: Iterable[Event | EventRejected]) -> None:
-        """Fetch what these events may ask for; all of a batch, before the first of them is taken."""
-        requests, seen = set[bytes](), set[bytes]()
-        for event in events:
-            if type(event) is Click:
-                if event.event_id:
-                    seen.add(_key(event.user_id, event.event_id))
-                if event.request_id:
-                    requests.add(_key(event.user_id, event.request_id))
-            elif type(event) is Request:
-                requests.add(_key(event.user_id, event.request_id))
-        for tier, keys in ((self._requests, requests), (self._seen, seen)):
-            tier.turn()
-            if keys:
-                tier.recall(keys, self.clock.watermark, self._disk)
+    def recall(self, batch: Batch) -> None:
+        """Fetch what the records of a batch may ask for, before the first of them is taken."""
+        self._batch = batch
+        for tier, keys in ((self._requests, batch.request_keys), (self._seen, batch.event_keys)):
+            tier.recall(list(filter(None, keys)), self.watermark, self._disk)
 
-    def take(self, event: Event, offset: int, size: int = 0) -> tuple[str, list[JoinedClick]]:
-        """Take the next record, an event of `size` bytes; return its outcome (a key of `Shard.read`) and what leaves.
+    def calm_until(self, watermark: int) -> int:
+        """Return the watermark (ms) short of which nothing of this batch leaves but by a record of its own.
 
-        1. The watermark moves. 2. Parked clicks whose time is over leave as orphans. 3. The event is processed; a click
-        that is parked now leaves later, in step 2 or with the request that it waits for.
+        That is when a parked click leaves: one that is parked now, or by a record that comes at `watermark` or later.
         """
-        clock = self.clock
-        clock.advance(event.ingest_time)
-        released: list[JoinedClick] = []
-        while self._deadlines and self._deadlines[0][0] <= clock.watermark:
-            _, parked = self._deadlines.popleft()
-            if parked in self._parked:
-                released.append(self._release_orphan(parked))
-        kind = type(event)
-        if kind is Click:
-            outcome, leaving = self._take_click(event, offset)  # type: ignore[arg-type]
-        elif kind is Request:
-            outcome, leaving = "requests", self._take_request(event, size)  # type: ignore[arg-type]
-        else:
-            outcome, leaving = ("ticks" if kind is Tick else "items"), []
-        return outcome, released + leaving if released else leaving
+        parking = watermark + self.windows.park_ms if any(self._batch.request_keys) else NEVER
+        return min(parking, self._parking.next_deadline)
+
+    def take(self, first: int, end: int, room: Room) -> Taken:
+        """Take the records of the batch from number `first` on, up to `end` or the one that uses up the room.
+
+        1. Parked clicks whose time is over at the first record leave as orphans: the caller sees to it that no other's
+        time ends before `end`. 2. One by one, requests and event ids are remembered, and clicks leave or are parked.
+        """
+        batch, some = self._batch, slice(first, end)
+        watermarks = batch.course.watermarks[first + 1 : end + 1]
+        columns = (batch.arrivals, batch.offsets, batch.sizes, batch.event_keys, batch.request_keys)
+        leaving = _orphans(self._parking.due(watermarks[0]), watermarks[0])
+        outcomes, total, seen, dedupe_ms = list[str](), 0, self._seen, self.windows.dedupe_ms
+        for watermark, arrival, offset, size, event_key, request_key in zip(
+            watermarks, *[column[some] for column in columns], strict=True
+        ):
+            total += size
+            if type(arrival) is Click:
+                deadline = watermark + dedupe_ms
+                seen_until = seen.swap(event_key, deadline, deadline) if event_key else None
+                if seen_until is not None and seen_until > watermark:
+                    outcomes.append("clicks:duplicate")
+                elif request_key:
+                    outcome, more = self._take_asking(arrival, request_key, offset, watermark, leaving)
+                    outcomes.append(outcome)
+                    total += more
+                else:
+                    outcomes.append("clicks:direct")
+                    leaving.append(JoinedClick(arrival, offset, "direct", None, watermark))
+            elif type(arrival) is Offer:
+                outcomes.append("requests")
+                total += self._take_request(arrival, request_key, watermark, leaving)
+            else:
+                outcomes.append(_other(arrival))
+            if len(leaving) >= room.clicks or total >= room.size:
+                break
+        self.reading = batch.course.after(first + len(outcomes))
+        self.changed_bytes += total
+        return Taken(outcomes, leaving, total)
 
     def release_all(self) -> list[JoinedClick]:
         """Return every parked click as an orphan, in order: what it waits for can no longer be read."""
-        return [self._release_orphan(offset) for offset in sorted(self._parked)]
+        return _orphans(self._parking.release_all(), self.watermark)
 
-    def take_changes(self) -> Changes:
-        """Return what a state DB has to write since the last call; call it at every commit."""
-        changes, self._parked_changes = self._parked_changes, {}
+    def take_changes(self) -> list[Changes]:
+        """Return what a state DB has to write since the last call; write it before anything else is recalled."""
+        changes = self._parking.take_changes()
         for tier in (self._requests, self._seen):
-            changes.update(tier.take_changes(self.clock.watermark))
+            changes += tier.take_changes(self.watermark)
+        self.changed_bytes = 0
         return changes
 
-    def changed_bytes(self) -> int:
-        """Return about how many bytes of changes wait to be taken."""
-        return self._parked_bytes + self._requests.changed_bytes + self._seen.changed_bytes
+    def _take_request(self, offer: Offer, key: bytes, watermark: int, leaving: list[JoinedClick]) -> int:
+        """Remember a request; clicks that waited for it leave. Return how many bytes of it they leave with.
 
-    def _take_request(self, event: Request, size: int) -> list[JoinedClick]:
-        key, watermark = _key(event.user_id, event.request_id), self.clock.watermark
-        rejected: tuple[Rejected, ...] = ()
-        if event.rejected and not self._known(key):
-            shown = set(map(_item_id, event.shown))
-            rejected = tuple([item for item in event.rejected if item.item_id not in shown][:MAX_NEGATIVES])
+        Where the id came twice nothing of it is a negative: one record may have shown what the other rejected.
+        """
         deadline = watermark + self.windows.late_ms
-        known = KnownRequest(event.context, rejected, event.arm, event.served_version, watermark, deadline, size)
-        self._requests.put(key, known, deadline)
-        if key not in self._waiting:
-            return []
-        released = [self._unpark(at) for at in self._waiting.pop(key)]
-        return [JoinedClick(parked.click, parked.offset, "request", known, watermark) for parked in released]
+        before = self._requests.swap(key, KnownRequest(offer, watermark, deadline), deadline)
+        if before is not None and before.deadline > watermark and offer.rejected:
+            offer = msgspec.structs.replace(offer, rejected=(), stages=())
+            self._requests.swap(key, KnownRequest(offer, watermark, deadline), deadline)
+        waiting = self._parking.claim(key)
+        leaving += [JoinedClick(parked.click, parked.offset, "request", offer, watermark) for parked in waiting]
+        return offer.size * len(waiting)
 
-    def _take_click(self, click: Click, offset: int) -> tuple[str, list[JoinedClick]]:
-        watermark = self.clock.watermark
-        if click.event_id and self._is_duplicate(_key(click.user_id, click.event_id)):
-            return "clicks:duplicate", []
-        if not click.request_id:
-            return "clicks:direct", [JoinedClick(click, offset, "direct", None, watermark)]
-        key = _key(click.user_id, click.request_id)
-        known = self._known(key)
-        if known is None:
-            return self._park(key, click, offset)
-        if watermark - known.arrived < self.windows.join_ms:
-            return "clicks:request", [JoinedClick(click, offset, "request", known, watermark)]
-        return "clicks:late", [JoinedClick(click, offset, "late", known, watermark)]
-
-    def _known(self, key: bytes) -> KnownRequest | None:
+    def _take_asking(
+        self, click: Click, key: bytes, offset: int, watermark: int, leaving: list[JoinedClick]
+    ) -> tuple[str, int]:
+        """Take a click that names its request; return its outcome, and the bytes of the request that it leaves with."""
         known = self._requests.get(key)
-        return known if known is not None and known.deadline > self.clock.watermark else None
-
-    def _is_duplicate(self, key: bytes) -> bool:
-        watermark, known = self.clock.watermark, self._seen.get(key)
-        deadline = watermark + self.windows.dedupe_ms
-        self._seen.put(key, deadline, deadline)
-        return known is not None and known > watermark
-
-    def _park(self, key: bytes, click: Click, offset: int) -> tuple[str, list[JoinedClick]]:
-        many = len(self._parked) == MAX_PARKED or self._parked_bytes >= MAX_PARKED_BYTES
-        if many or len(self._waiting.get(key, ())) == MAX_WAITING:
-            return "clicks:orphan", [JoinedClick(click, offset, "orphan", None, self.clock.watermark)]
-        parked = ParkedClick(click, self.clock.watermark + self.windows.park_ms, offset)
-        packed = msgspec.msgpack.encode(parked)
-        self._wait(parked, len(packed))
-        self._parked_changes[PARKED + _offset_key(offset)] = packed
-        return "clicks:parked", []
-
-    def _wait(self, parked: ParkedClick, size: int) -> None:
-        self._parked[parked.offset] = (parked, size)
-        self._parked_bytes += size
-        self._waiting.setdefault(_key(parked.click.user_id, parked.click.request_id), []).append(parked.offset)
-        self._deadlines.append((parked.deadline, parked.offset))
-        if len(self._deadlines) > 2 * len(self._parked) + MAX_WAITING:  # most of them have found their request
-            self._deadlines = deque(entry for entry in self._deadlines if entry[1] in self._parked)
-
-    def _unpark(self, offset: int) -> ParkedClick:
-        self._parked_changes[PARKED + _offset_key(offset)] = None
-        parked, size = self._parked.pop(offset)
-        self._parked_bytes -= size
-        return parked
-
-    def _release_orphan(self, offset: int) -> JoinedClick:
-        parked = self._unpark(offset)
-        key = _key(parked.click.user_id, parked.click.request_id)
-        self._waiting[key].remove(offset)
-        if not self._waiting[key]:
-            del self._waiting[key]
-        return JoinedClick(parked.click, offset, "orphan", None, self.clock.watermark)
+        if known is None or known.deadline <= watermark:
+            if self._parking.park(click, key, offset, watermark):
+                return "clicks:parked", 0
+            leaving.append(JoinedClick(click, offset, "orphan", None, watermark))
+            return "clicks:orphan", 0
+        joined: Joined = "request" if watermark - known.arrived < self.windows.join_ms else "late"
+        leaving.append(JoinedClick(click, offset, joined, known.offer, watermark))
+        return f"clicks:{joined}", known.offer.size
 
 
-_item_id = attrgetter("item_id")
+def _other(arrival: Arrival) -> str:
+    if isinstance(arrival, EventRejected):
+        return f"rejected:{arrival.reason}"
+    return "ticks" if isinstance(arrival, Tick) else "items"
 
 
-def _key(user_id: str, name: str) -> bytes:
-    """Return the key of a user's request or event: ids of one user mean nothing for another."""
-    return f"{len(user_id)}:{user_id}{name}".encode()
+def _orphans(parked: Sequence[ParkedClick], watermark: int) -> list[JoinedClick]:
+    return [JoinedClick(one.click, one.offset, "orphan", None, watermark) for one in parked]
 
 
-def _offset_key(offset: int) -> bytes:
-    return offset.to_bytes(8, "big")
-
-
+_DEADLINE = Struct(">Q")
 _pack_request = msgspec.msgpack.Encoder().encode
 _unpack_request = msgspec.msgpack.Decoder(KnownRequest).decode
-_unpack_parked = msgspec.msgpack.Decoder(ParkedClick).decode
-
-
-def _pack_deadline(deadline: int) -> bytes:
-    return deadline.to_bytes(8, "big")
 
 
 def _unpack_deadline(packed: bytes) -> int:

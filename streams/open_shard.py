@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from contracts import sample_encoding, shards
-from contracts.events import Rejected
+from contracts.events import Stage
 from contracts.sample_columns import Columns
 from contracts.shards import DeadLetter, Shard
-from contracts.state_db import KeyRange
-from streams.join import JoinedClick, KnownRequest
-
-NEVER = 1 << 62
+from contracts.state_db import Changes
+from streams.join import JoinedClick
 
 
 @dataclass(frozen=True)
@@ -22,7 +20,7 @@ class ClosedShard:
 
     body: Shard
     files: dict[str, bytes]
-    changes: Mapping[bytes | KeyRange, bytes | None]
+    changes: Sequence[Changes]
 
 
 class OpenShard:
@@ -62,24 +60,34 @@ class OpenShard:
         return files
 
     def _columns(self, topic: str, partition: int) -> Columns:
-        clicks, requests = [one.click for one in self.joined], [one.request for one in self.joined]
-        asked = list(zip(clicks, requests, strict=True))
+        count, clicks = len(self.joined), [one.click for one in self.joined]
+        offers = [one.offer for one in self.joined]
+        asked = any(offers)
+        negatives = list(map(_negatives, self.joined)) if asked else [((), ())] * count
         return Columns(
             user_id=[click.user_id for click in clicks],
             item_id=[click.item_id for click in clicks],
             event_time=[click.event_time for click in clicks],
-            context=[request.context if request else click.context for click, request in asked],
-            hard_negatives=[_negatives(request, click.item_id) if request else () for click, request in asked],
+            context=[one.offer.context if one.offer else one.click.context for one in self.joined],
+            hard_negatives=[items for items, _ in negatives],
+            hard_negative_stages=[stages for _, stages in negatives],
             joined=[one.joined for one in self.joined],
-            arm=[request.arm if request else "" for request in requests],
-            served_version=[request.served_version if request else 0 for request in requests],
+            arm=[offer.arm if offer else "" for offer in offers] if asked else [""] * count,
+            served_version=[offer.served_version if offer else 0 for offer in offers] if asked else [0] * count,
             watermark=[one.watermark for one in self.joined],
             ordinal=list(range(self.first_ordinal, self.next_ordinal)),
-            source_topic=[topic] * len(clicks),
-            source_partition=[partition] * len(clicks),
+            source_topic=[topic] * count,
+            source_partition=[partition] * count,
             source_offset=[one.offset for one in self.joined],
         )
 
 
-def _negatives(request: KnownRequest, clicked: str) -> tuple[Rejected, ...]:
-    return tuple([item for item in request.rejected if item.item_id != clicked])
+def _negatives(one: JoinedClick) -> tuple[tuple[str, ...], tuple[Stage, ...]]:
+    """Return what ranking rejected in the click's request, and where; never the item that was clicked."""
+    if one.offer is None:
+        return (), ()
+    items, stages, clicked = one.offer.rejected, one.offer.stages, one.click.item_id
+    if clicked not in items:
+        return items, stages
+    kept = [(item, stage) for item, stage in zip(items, stages, strict=True) if item != clicked]
+    return tuple([item for item, _ in kept]), tuple([stage for _, stage in kept])

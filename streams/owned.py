@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from faust.types import TP
 
@@ -16,7 +16,7 @@ from contracts.layout import Layout
 from contracts.shards import Shard
 from streams.dead_letters import DeadLetterTopic
 from streams.identity import SameTopic
-from streams.pipeline import KafkaRecord, Topic
+from streams.records import KafkaRecord, Topic
 from streams.settings import StreamsSettings
 from streams.shard_writer import PartitionWriter
 from streams.topics import Log
@@ -30,7 +30,7 @@ logger = logging.getLogger("freshet.streams")
 
 @dataclass(frozen=True)
 class Place:
-    """What all partitions of a worker share. One of its threads folds at a time; the others commit meanwhile."""
+    """What all partitions of a worker share. One thread folds the records of all; others commit meanwhile."""
 
     layout: Layout
     settings: StreamsSettings
@@ -39,7 +39,7 @@ class Place:
     vitals: Vitals
     dead_letters: DeadLetterTopic
     same_topic: SameTopic
-    folding: threading.Lock = field(default_factory=threading.Lock)
+    folder: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "fold"))
     threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(COMMITTERS, "shards"))
     askers: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(COMMITTERS, "askers"))
 
@@ -47,9 +47,20 @@ class Place:
         """Run `work` in a thread, so that fetching and heartbeats go on."""
         return await asyncio.get_running_loop().run_in_executor(self.threads, work)
 
+    def fold(self, step: Callable[[], Result]) -> Result:
+        """Do a step of folding in the one thread that folds: its processor's cache stays warm."""
+        return self.folder.submit(step).result()
+
     async def ask(self, work: Callable[[], Result]) -> Result:
         """Run a recovery, or a question to the broker, in other threads: it may take long, and folding goes on."""
         return await asyncio.get_running_loop().run_in_executor(self.askers, work)
+
+
+class _Chunk(NamedTuple):
+    """Records, and when they had been fetched (of `time.monotonic`)."""
+
+    records: Sequence[KafkaRecord]
+    arrived: float
 
 
 class OwnedPartition:
@@ -63,7 +74,7 @@ class OwnedPartition:
     def __init__(self, place: Place, partition: int, consumer: Callable[[], Any]) -> None:
         self._place, self._consumer = place, consumer
         self.tp = TP(place.topic.name, partition)
-        self._chunks: asyncio.Queue[Sequence[KafkaRecord]] = asyncio.Queue(WAITING_CHUNKS)
+        self._chunks: asyncio.Queue[_Chunk] = asyncio.Queue(WAITING_CHUNKS)
         self._busy = asyncio.Lock()
         self._writer: PartitionWriter | None = None
         self._closed = self._fed = False
@@ -79,7 +90,7 @@ class OwnedPartition:
     async def put(self, records: Sequence[KafkaRecord]) -> None:
         """Take a chunk; waits while enough of them wait already."""
         if not self._closed:
-            await self._chunks.put(records)
+            await self._chunks.put(_Chunk(records, time.monotonic()))
 
     async def run(self) -> None:
         """Recover the chain, then feed chunk after chunk, until the task is cancelled."""
@@ -87,10 +98,10 @@ class OwnedPartition:
             if not self._closed:
                 self._writer = await self._place.ask(self._open)
         while True:
-            records = await self._chunks.get()
+            chunk = await self._chunks.get()
             async with self._busy:
                 if self._writer is not None:
-                    await self._feed(self._writer, records)
+                    await self._feed(self._writer, chunk)
 
     async def close(self) -> None:
         """Release the state after the chunk in hand; chunks that wait are forgotten: the next owner reads them."""
@@ -152,27 +163,27 @@ class OwnedPartition:
         logger.info("partition opened", extra={"facts": facts})
         return writer
 
-    async def _feed(self, writer: PartitionWriter, records: Sequence[KafkaRecord]) -> None:
+    async def _feed(self, writer: PartitionWriter, chunk: _Chunk) -> None:
         self._fed = True
-        first = records[0].offset
+        first, last = chunk.records[0].offset, chunk.records[-1].offset
         if first > writer.expected and await self._next_available(writer.expected) < first:
             await self._consumer().seek(self.tp, writer.expected)
             return
-        await self._place.run(lambda: self._fold(writer, records))
-        if writer.expected <= records[-1].offset:  # the chain was lost to another owner and won back
+        await self._place.run(lambda: self._fold(writer, chunk))
+        if writer.expected <= last:  # the chain was lost to another owner and won back
             self._place.vitals.lost_race(self.tp.partition)
             await self._consumer().seek(self.tp, writer.expected)
 
-    def _fold(self, writer: PartitionWriter, records: Sequence[KafkaRecord]) -> None:
-        vitals, partition = self._place.vitals, self.tp.partition
+    def _fold(self, writer: PartitionWriter, chunk: _Chunk) -> None:
+        vitals, partition, same_topic = self._place.vitals, self.tp.partition, self._place.same_topic
 
         def committed(shard: Shard, seconds: float) -> None:
             self.hint = shard.next_offset
             vitals.committed(partition, shard, seconds)
 
-        if writer.feed(records, committed, self._place.folding, self._place.same_topic.prove):
+        if writer.feed(chunk.records, committed, self._place.fold, lambda: same_topic.prove(chunk.arrived)):
             self._place.dead_letters.send(writer)
-        vitals.fed(partition, len(records), writer.expected)
+        vitals.fed(partition, len(chunk.records), writer.expected)
         vitals.open_buffer(partition, *writer.collected)
 
     async def _next_available(self, offset: int) -> int:

@@ -5,56 +5,25 @@ The live worker and the replay call the same `process`; where a chunk of records
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import islice
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import msgspec
 
-from contracts import events
-from contracts.errors import EventRejected
-from contracts.events import Click, Event, Request
-from contracts.partitions import partition_of
-from contracts.shards import DeadLetter, Rebuild, Shard
-from streams.clock import NO_WATERMARK, Reading
-from streams.join import STATE, Changes, Joiner, Windows
+from contracts.shards import Rebuild, Shard
+from streams.batch import Batch, Reader
+from streams.clock import NEVER, NO_WATERMARK, LogClock, Reading
+from streams.join import STATE, Joiner, Room, Taken, Windows
 from streams.marks import Mark, Marks, mark_of
-from streams.open_shard import NEVER, ClosedShard, OpenShard
+from streams.open_shard import ClosedShard, OpenShard
+from streams.records import KafkaRecord, Topic
 
-KEPT_BYTES = 512
 MAX_SHARD_BYTES = 32 << 20
-BATCH = 512  # records decoded, and what they ask for fetched, at once: few enough for the processor's cache
+BATCH = 1024  # records decoded, and what they ask for fetched, at once: few enough for the processor's cache
+ANY_ROOM = Room(NEVER, NEVER)
 SAVED = b"!pipeline"
-KEYED = (Click, Request)  # by user: they live in the user's partition
-
-
-class KafkaRecord(Protocol):
-    """A Kafka record as the pipeline needs it."""
-
-    @property
-    def offset(self) -> int:
-        """Its position in the partition."""
-
-    @property
-    def value(self) -> bytes | None:
-        """Its value."""
-
-
-class Record(NamedTuple):
-    """A record that does not come from a Kafka client."""
-
-    offset: int
-    value: bytes | None
-
-
-@dataclass(frozen=True)
-class Topic:
-    """The identity of a log: `topic_id` is the broker's UUID, or the name of a replayed source."""
-
-    name: str
-    topic_id: str
-    partitions: int
 
 
 class Rotation(msgspec.Struct, frozen=True):
@@ -101,6 +70,7 @@ class Pipeline:
     def __init__(self, topic: Topic, partition: int, joiner: Joiner, rotation: Rotation, start: Start) -> None:
         self.topic, self.partition = topic, partition
         self.joiner, self.rotation = joiner, rotation
+        self._reader = Reader(topic, partition, LogClock(joiner.windows.leaps, joiner.reading))
         self.expected = self._live_from = start.next_offset
         self._marks = Marks(joiner.windows.horizon_ms, joiner.watermark, start.marks)
         self._shard = OpenShard(start.next_offset, start.next_ordinal, self._bucket_end(start.watermark))
@@ -136,21 +106,10 @@ class Pipeline:
     def process(self, records: Iterable[KafkaRecord]) -> Iterator[ClosedShard]:
         """Take records from `expected` on (earlier ones are dropped); yield each shard as it becomes complete."""
         remaining = iter(records)
-        while batch := list(islice(remaining, BATCH)):
-            if batch[0].offset < self.expected:
-                batch = [record for record in batch if record.offset >= self.expected]
-            decoded = self._decoded(batch)
-            self.joiner.recall(decoded)
-            for record, event in zip(batch, decoded, strict=True):
-                if record.offset < self.expected:  # a source that goes back within a batch
-                    continue
-                if isinstance(event, EventRejected):
-                    self._reject(record, event)
-                else:
-                    self._join(event, record)
-                self.expected = record.offset + 1
-                if (self.joiner.clock.watermark >= self._shard.ends_at or self._is_full()) and not self.rebuilding:
-                    yield self._close()
+        while some := list(islice(remaining, BATCH)):
+            batch = self._reader.read(some, self.expected)
+            if batch is not None:
+                yield from self._take(batch)
 
     def lost(self, until: int, reason: str, windows: Windows) -> ClosedShard:
         """Return the manifest that admits that the log no longer holds what comes next, up to the offset `until`.
@@ -164,46 +123,57 @@ class Pipeline:
         lost = msgspec.structs.replace(body, kind="lost", reason=reason, rebuild=rebuild, windows=windows.in_words())
         mark = mark_of(rebuild)
         saved = msgspec.msgpack.encode(Saved(mark.reading, (mark,)))
-        changes: Changes = {STATE: None, SAVED: saved}
-        return ClosedShard(lost, self._shard.files(self.topic.name, self.partition), changes)
+        return ClosedShard(lost, self._shard.files(self.topic.name, self.partition), [{STATE: None}, {SAVED: saved}])
 
-    def _decoded(self, batch: Sequence[KafkaRecord]) -> list[Event | EventRejected]:
-        decoded = events.decode_all([record.value for record in batch])
-        count, mine = self.topic.partitions, self.partition
-        for at, event in enumerate(decoded):
-            if isinstance(event, KEYED) and partition_of(event.user_id, count) != mine:
-                lives = f"the user lives in partition {partition_of(event.user_id, count)}, not in {mine}"
-                decoded[at] = EventRejected("wrong_partition", lives)
-        return decoded
+    def _take(self, batch: Batch) -> Iterator[ClosedShard]:
+        self.joiner.recall(batch)
+        at = 0
+        while at < len(batch.offsets):
+            at = self._take_stretch(batch, at)
+            if not self.rebuilding and (self.joiner.watermark >= self._shard.ends_at or self._is_full()):
+                yield self._close()
 
-    def _reject(self, record: KafkaRecord, rejection: EventRejected) -> None:
-        if record.offset < self._live_from:
-            return
-        shard, value = self._shard, (record.value or b"")[:KEPT_BYTES].decode("latin-1")
-        at = (self.topic.name, self.partition, record.offset)
-        shard.dead_letters.append(DeadLetter(*at, rejection.reason, rejection.detail[:KEPT_BYTES], value))
-        shard.read[f"rejected:{rejection.reason}"] += 1
-        shard.bytes += len(value)
+    def _take_stretch(self, batch: Batch, first: int) -> int:
+        """Take records from number `first` on, and return where it ends.
 
-    def _join(self, event: Event, record: KafkaRecord) -> None:
-        joiner, shard, marks = self.joiner, self._shard, self._marks
-        offset, size = record.offset, len(record.value or b"")
-        if event.ingest_time < marks.next_at:
-            outcome, leaving = joiner.take(event, offset, size)
-        else:
-            before = joiner.clock.reading()
-            outcome, leaving = joiner.take(event, offset, size)
-            marks.note(before, joiner.watermark, offset)
-        if offset < self._live_from:
-            return
-        if shard.ends_at == NEVER:  # the log's first event sets the clock
-            shard.ends_at = self._bucket_end(joiner.watermark)
-        shard.read[outcome] += 1
-        shard.bytes += size
-        for joined in leaving:
-            shard.joined.append(joined)
-            if joined.request:
-                shard.bytes += joined.request.size
+        All that the clock does in a stretch, it does at its first record: timers fall due, marks are set. Only its last
+        record may complete the shard.
+        """
+        watermark, offset = batch.course.watermarks[first + 1], batch.offsets[first]
+        if watermark >= self._marks.next_at:
+            self._marks.note(batch.course.after(first), watermark, offset)
+        live = offset >= self._live_from
+        if live and self._shard.ends_at == NEVER:  # the log's first event sets the clock
+            self._shard.ends_at = self._bucket_end(watermark)
+        taken = self.joiner.take(first, self._calm_until(batch, first), self._room() if live else ANY_ROOM)
+        end = first + len(taken.outcomes)
+        self.expected = batch.offsets[end - 1] + 1
+        if live:
+            self._collect(batch, first, taken)
+        return end
+
+    def _calm_until(self, batch: Batch, first: int) -> int:
+        """Return before which record a stretch has to end at the latest that begins with number `first`."""
+        watermarks = batch.course.watermarks
+        watermark = watermarks[first + 1]
+        due = 0 if watermark == NO_WATERMARK else min(self._marks.next_at, self.joiner.calm_until(watermark))
+        end = bisect_left(watermarks, due, first + 2) - 1
+        end = min(end, bisect_left(watermarks, self._shard.ends_at, first + 1))
+        if batch.offsets[first] < self._live_from:
+            return min(end, bisect_left(batch.offsets, self._live_from, first))
+        last = bisect_left(batch.rejected, first) + self.rotation.samples - len(self._shard.dead_letters) - 1
+        return min(end, batch.rejected[last] + 1) if last < len(batch.rejected) else end
+
+    def _room(self) -> Room:
+        return Room(self.rotation.samples - len(self._shard.joined), MAX_SHARD_BYTES - self._shard.bytes)
+
+    def _collect(self, batch: Batch, first: int, taken: Taken) -> None:
+        shard, end = self._shard, first + len(taken.outcomes)
+        shard.joined += taken.leaving
+        shard.read.update(taken.outcomes)
+        shard.bytes += taken.size
+        for number in batch.rejected[bisect_left(batch.rejected, first) : bisect_left(batch.rejected, end)]:
+            shard.dead_letters.append(batch.letter(number, self.topic.name, self.partition))
 
     def _bucket_end(self, watermark: int) -> int:
         bucket = self.rotation.bucket_ms
@@ -215,8 +185,8 @@ class Pipeline:
 
     def _close(self) -> ClosedShard:
         shard, body = self._shard, self._body(self.expected)
-        changes = self.joiner.take_changes()
-        changes[SAVED] = msgspec.msgpack.encode(Saved(self.joiner.clock.reading(), self._marks.all()))
+        saved = msgspec.msgpack.encode(Saved(self.joiner.reading, self._marks.all()))
+        changes = [*self.joiner.take_changes(), {SAVED: saved}]
         self._shard = OpenShard(body.next_offset, body.next_ordinal, self._bucket_end(body.watermark))
         return ClosedShard(body, shard.files(self.topic.name, self.partition), changes)
 

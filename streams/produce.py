@@ -26,7 +26,7 @@ from contracts.errors import MissingServer, OperatorError, UsageError
 from contracts.events import MAX_VALUE_BYTES
 from streams.access import Access
 from streams.log import LogRecord
-from streams.pipeline import Topic
+from streams.records import Topic
 from streams.refusals import lacks_right, no_broker, no_right
 from streams.topics import TIMEOUT_MS, Log
 

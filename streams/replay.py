@@ -20,7 +20,8 @@ from contracts.layout import Layout
 from contracts.sealed import digest
 from streams.join import Windows
 from streams.log import LogRecord
-from streams.pipeline import Record, Rotation, Topic
+from streams.pipeline import Rotation
+from streams.records import Record, Topic
 from streams.shard_writer import PartitionWriter
 from streams.sources.source import Source
 

@@ -10,7 +10,7 @@ from typing import BinaryIO
 import msgspec
 
 from streams.inspection import PartitionFacts
-from streams.pipeline import Topic
+from streams.records import Topic
 from streams.replay import Rules
 
 _LENGTH = 4

@@ -17,7 +17,7 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 from contracts.errors import LogLost, MissingServer, UsageError
 from contracts.layout import Layout
 from streams.access import Access
-from streams.pipeline import KafkaRecord
+from streams.records import KafkaRecord
 from streams.refusals import no_broker
 from streams.replay import CHUNK, taken
 from streams.replay_frames import Begin, Folded, FromChild, Ready

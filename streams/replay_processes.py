@@ -20,7 +20,7 @@ import msgspec
 from contracts.errors import ProcessFailed
 from contracts.layout import Layout
 from streams.inspection import PartitionFacts
-from streams.pipeline import Topic
+from streams.records import Topic
 from streams.replay import Rules
 from streams.replay_frames import (
     Batch,

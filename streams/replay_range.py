@@ -25,7 +25,7 @@ from contracts import events
 from contracts.errors import EventRejected, MissingServer, UsageError
 from streams.access import Access
 from streams.join import Windows
-from streams.pipeline import Topic
+from streams.records import Topic
 from streams.refusals import no_broker
 from streams.replay_clock import NEAR, Arrival, ClockSearch, Seen
 from streams.replay_frames import Span

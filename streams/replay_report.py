@@ -17,7 +17,7 @@ from contracts.days import shown
 from contracts.layout import Layout
 from streams.inspection import PartitionFacts
 from streams.inspection_text import print_counts
-from streams.pipeline import Topic
+from streams.records import Topic
 from streams.replay_frames import Span
 
 _UPDATE_S = 0.1

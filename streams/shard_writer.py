@@ -6,8 +6,7 @@ The commit is `contracts.commit`; this adds what is special to shards: where the
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
@@ -21,9 +20,10 @@ from streams.clock import NOT_STARTED, Reading
 from streams.join import Joiner, Windows
 from streams.marks import Mark, mark_of
 from streams.open_shard import ClosedShard
-from streams.pipeline import SAVED, KafkaRecord, Pipeline, Rotation, Start, Topic, unpack_saved
+from streams.pipeline import SAVED, Pipeline, Rotation, Start, unpack_saved
+from streams.records import KafkaRecord, Topic
 
-ANY_TIME = nullcontext()
+Step = Callable[[], ClosedShard | None]
 SPILL_BYTES = 8 << 20  # of changes that a rebuild holds in memory
 
 
@@ -101,13 +101,13 @@ class PartitionWriter:
         self,
         records: Iterable[KafkaRecord],
         tell: Callable[[Shard, float], None] = lambda shard, seconds: None,
-        turn: AbstractContextManager[object] = ANY_TIME,
+        fold: Callable[[Step], ClosedShard | None] = lambda step: step(),
         prove: Callable[[], None] = lambda: None,
     ) -> int:
         """Take records in order; commit every shard that becomes complete; return how many were committed.
 
-        `tell` gets each committed shard and how many seconds its commit took: a hint for the source. `turn` is held
-        while records are folded, and not while a shard is committed: of several writers one folds, others commit.
+        `tell` gets each committed shard and how many seconds its commit took: a hint for the source. `fold` does the
+        steps that fold records, in a thread of its choice: several writers may fold in one, and commit side by side.
         `prove` is called before each commit, and raises where the records may be those of another log.
         After a lost race (`ChainTaken`), or when the state DB proves damaged, the local state has been dropped and is
         rebuilt from the head: feed again from `expected`, or `close`. After any other error the writer is of no more
@@ -119,7 +119,7 @@ class PartitionWriter:
         self._broken = True  # until this call has come through
         try:
             folding = self._pipeline.process(records)
-            while closed := _next(folding, turn):
+            while closed := fold(lambda: next(folding, None)):
                 prove()
                 self._commit(closed, tell)
                 committed += 1
@@ -154,7 +154,7 @@ class PartitionWriter:
         if log_start <= self.expected and after == self._windows:
             return None
         if self._pipeline.rebuilding:  # its state is gone too, and cannot be rebuilt any more
-            self._pipeline = self._pipeline_after(head, Joiner(self._windows, Reading(head.watermark)), ())
+            self._pipeline = self._pipeline_after(head, Joiner(self._windows, self.state, Reading(head.watermark)), ())
         self._commit(self._pipeline.lost(log_start, reason, after), lambda shard, seconds: None)
         self._windows = after
         self.close()
@@ -173,8 +173,8 @@ class PartitionWriter:
 
     def _spill(self) -> None:
         """Keep memory bounded in a rebuild, which commits nothing: a DB without a position is of no use to anybody."""
-        if self._pipeline.rebuilding and self._pipeline.joiner.changed_bytes() > SPILL_BYTES:
-            self.state.write(self._pipeline.joiner.take_changes())
+        if self._pipeline.rebuilding and self._pipeline.joiner.changed_bytes > SPILL_BYTES:
+            self.state.write(*self._pipeline.joiner.take_changes())
 
     def _recover(self) -> None:
         chain = shards.chain(self._layout, self._topic.name, self._partition)
@@ -198,16 +198,11 @@ class PartitionWriter:
 
     def _cold(self, head: Shard | None) -> Pipeline:
         reading = mark_of(head.rebuild).reading if head else NOT_STARTED
-        joiner = Joiner(self._windows, reading, self.state)
+        joiner = Joiner(self._windows, self.state, reading)
         return Pipeline.cold(self._topic, self._partition, joiner, self._rotation, head)
 
     def _pipeline_after(self, head: Shard, joiner: Joiner, marks: Sequence[Mark]) -> Pipeline:
         return Pipeline(self._topic, self._partition, joiner, self._rotation, Start.after(head, marks))
-
-
-def _next(folding: Iterator[ClosedShard], turn: AbstractContextManager[object]) -> ClosedShard | None:
-    with turn:
-        return next(folding, None)
 
 
 def _check_same_log(topic: Topic, head: Shard) -> None:

@@ -1,4 +1,4 @@
-"""What a joiner remembers, by key and for a time: the newest in memory, all of it on disk, gone when its time is over.
+"""What a joiner remembers, by key and for a time: in memory until it is committed, then on disk, gone when it is over.
 
 On disk a key stands under the *generation* of its deadline, `deadline // (2 * life)`. At any watermark one or two
 generations live, so a look-up asks for two keys at most, and what is over is deleted as one range. Which tier holds an
@@ -7,14 +7,13 @@ entry never shows: an entry is there if its deadline lies beyond the watermark.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import Generic, Protocol, TypeVar
 
-from contracts.state_db import KeyRange
+from contracts.state_db import Changes, KeyRange
 
 Value = TypeVar("Value")
-RECENT = 4096  # entries of the newest memory half before the older half is let go …
-RECENT_BYTES = 4 << 20  # … or their packed bytes
+_GENERATION_BYTES = 4
 
 
 class Disk(Protocol):
@@ -24,84 +23,74 @@ class Disk(Protocol):
         """Return the values of `keys`, in their order, None where absent."""
 
 
-class NoDisk:
-    """For a joiner without a state DB: everything stays in memory."""
-
-    def get_many(self, keys: list[bytes]) -> list[bytes | None]:
-        """Return None for each key."""
-        return [None] * len(keys)
-
-
-NO_DISK = NoDisk()
-
-
 class Tier(Generic[Value]):
-    """Entries of one kind. Use: `recall` the keys of a batch, then `get` and `put` those; `take_changes` to commit.
+    """Entries of one kind. Use: `recall` the keys of a batch, then `get` and `swap` those; `take_changes` to commit.
 
-    `get` is right only for keys that were recalled since the last `turn`, or put. `changed_bytes`: of the changes that
-    wait to be taken.
+    In memory they are packed as on disk: a log's requests of a minute are many, and few of them are asked for.
     """
 
-    def __init__(self, prefix: bytes, life_ms: int, pack: Callable[[Value], bytes], unpack: Callable[[bytes], Value]):
+    def __init__(
+        self, prefix: bytes, life_ms: int, pack: Callable[[Value], bytes], unpack: Callable[[bytes], Value]
+    ) -> None:
         self._prefix, self._life_ms, self._pack, self._unpack = prefix, life_ms, pack, unpack
         self._span_ms = 2 * life_ms
-        self._newest, self._prefix_of_newest = -1, b""
-        self._new: dict[bytes, Value] = {}
-        self._old: dict[bytes, Value] = {}
-        self._recalled: dict[bytes, Value] = {}
-        self._changes: dict[bytes | KeyRange, bytes | None] = {}
-        self._new_bytes = self.changed_bytes = 0
-        self._oldest: int | None = None  # the lowest generation that may still be on disk
-        self._old_is_committed = True
+        self._now: dict[bytes, bytes] = {}  # what the keys of the batch have, wherever it was found
+        self._changes: dict[bytes, bytes] = {}  # what was put since the last commit, by the keys on disk
+        self._newest, self._until = b"", -1  # the generation of what is put, and the deadline at which it ends
+        self._oldest: int | None = None  # the lowest generation on disk; None: nothing is there
 
-    def get(self, key: bytes) -> Value | None:
-        """Return the entry, also one whose time is over; None where there is none."""
-        found = self._new.get(key)
-        if found is None:
-            found = self._old.get(key)
-            if found is None:
-                found = self._recalled.get(key)
-        return found
+    def restore(self, first_key: bytes) -> None:
+        """Take notice of the first key on disk, without the tier's prefix: what another one has committed."""
+        self._oldest = int.from_bytes(first_key[:_GENERATION_BYTES], "big")
 
-    def put(self, key: bytes, value: Value, deadline: int) -> None:
-        """Remember an entry until the watermark reaches `deadline` (ms)."""
-        self._new[key] = value
-        generation = deadline // self._span_ms
-        if generation != self._newest:
-            self._newest, self._prefix_of_newest = generation, self._generation(generation)
-        packed = self._changes[self._prefix_of_newest + key] = self._pack(value)
-        self._new_bytes += len(packed)
-        self.changed_bytes += len(key) + len(packed)
-
-    def turn(self) -> None:
-        """Let the older half of memory go if the newer one is full; call between batches, never within one."""
-        self._recalled = {}
-        if (len(self._new) > RECENT or self._new_bytes > RECENT_BYTES) and self._old_is_committed:
-            self._old, self._new, self._old_is_committed = self._new, {}, False
-            self._new_bytes = 0
-
-    def recall(self, keys: Iterable[bytes], watermark: int, disk: Disk) -> None:
-        """Fetch from disk what a batch of records may ask for and memory does not hold."""
-        new, old = self._new, self._old
-        absent = [key for key in keys if key not in new and key not in old]
+    def recall(self, keys: Sequence[bytes], watermark: int, disk: Disk) -> None:
+        """Fetch what a batch of records may ask for: from memory, else from disk."""
+        self._now = {}
         first, last = max(0, watermark) // self._span_ms, (max(0, watermark) + self._life_ms) // self._span_ms
         for generation in range(first, last + 1):  # the later one wins: it was put later
             prefix = self._generation(generation)
-            for key, packed in zip(absent, disk.get_many([prefix + key for key in absent]), strict=True):
-                if packed is not None:
-                    self._recalled[key] = self._unpack(packed)
+            stored = [prefix + key for key in keys]
+            found = list(map(self._changes.get, stored))
+            if self._oldest is not None and None in found:
+                absent = [key for key, packed in zip(stored, found, strict=True) if packed is None]
+                fetched = iter(disk.get_many(absent))
+                found = [next(fetched) if packed is None else packed for packed in found]
+            if found.count(None) < len(found):
+                self._now.update({k: packed for k, packed in zip(keys, found, strict=True) if packed is not None})
 
-    def take_changes(self, watermark: int) -> dict[bytes | KeyRange, bytes | None]:
-        """Return what a state DB has to write, and start collecting anew; what is over by `watermark` is deleted."""
+    def get(self, key: bytes) -> Value | None:
+        """Return the entry of a key that was recalled last, also one whose time is over; None where there is none."""
+        packed = self._now.get(key)
+        return None if packed is None else self._unpack(packed)
+
+    def swap(self, key: bytes, value: Value, deadline: int) -> Value | None:
+        """Remember an entry until the watermark reaches `deadline` (ms); return what `get` would have returned.
+
+        The key was recalled last. No deadline is earlier than one before it.
+        """
+        before = self._now.get(key)
+        if deadline >= self._until:
+            generation = deadline // self._span_ms
+            self._newest, self._until = self._generation(generation), (generation + 1) * self._span_ms
+        self._now[key] = self._changes[self._newest + key] = self._pack(value)
+        return None if before is None else self._unpack(before)
+
+    def take_changes(self, watermark: int) -> list[Changes]:
+        """Return what a state DB has to write; what is over by `watermark` is deleted.
+
+        From then on what was put is on disk: write the changes before the next `recall`.
+        """
+        changes = list[Changes]()
         now = watermark // self._span_ms
-        changes: dict[bytes | KeyRange, bytes | None] = {}
-        if watermark >= 0 and self._oldest != now:
-            changes[KeyRange(self._prefix, self._generation(now))] = None
+        if self._oldest is not None and self._oldest < now:  # only then: a deleted range slows look-ups down
+            changes.append({KeyRange(self._prefix, self._generation(now)): None})
             self._oldest = now
-        changes.update(self._changes)
-        self._changes, self._old_is_committed = {}, True
-        self.changed_bytes = 0
+        if self._changes:
+            changes.append(self._changes)
+            if self._oldest is None:
+                self.restore(next(iter(self._changes))[len(self._prefix) :])
+            self._changes = {}
         return changes
 
     def _generation(self, number: int) -> bytes:
-        return self._prefix + number.to_bytes(4, "big")
+        return self._prefix + number.to_bytes(_GENERATION_BYTES, "big")

@@ -12,7 +12,7 @@ from kafka.errors import KafkaError, RetriableError, TopicAuthorizationFailedErr
 
 from contracts.errors import LogLost, MissingInput, MissingServer
 from streams.access import Access
-from streams.pipeline import Topic
+from streams.records import Topic
 from streams.refusals import no_broker, no_right
 
 TIMEOUT_MS = 10_000

@@ -10,7 +10,7 @@ from kafka.errors import AuthorizationError, KafkaError
 from contracts.errors import MissingServer
 from contracts.events import MAX_VALUE_BYTES
 from streams.access import Access
-from streams.pipeline import Topic
+from streams.records import Topic
 from streams.refusals import no_broker, no_right
 
 _TRANSACTION_MS = 60_000

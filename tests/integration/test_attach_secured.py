@@ -14,8 +14,8 @@ from streams.attach.clients import Target
 from streams.attach.intake import Intake
 from streams.attach.rekey import Rekeyer
 from streams.attach.settings import ClickSource
-from streams.pipeline import Topic
 from streams.produce import ensure_topic
+from streams.records import Topic
 from tests.support.secured import STRANGER, SecuredBroker
 from tests.support.servers import unique_name
 from tests.support.workers import wait_for

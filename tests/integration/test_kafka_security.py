@@ -18,8 +18,8 @@ from contracts.layout import Layout
 from infra.kafka.demands import Protocol
 from streams.access import Access
 from streams.log import LogRecord, partitioned
-from streams.pipeline import Topic
 from streams.produce import Producer, ensure_topic, held
+from streams.records import Topic
 from streams.topics import Log
 from tests.support.answering import answering
 from tests.support.certificates import Authority

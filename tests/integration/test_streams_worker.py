@@ -20,7 +20,8 @@ from contracts.shards import DeadLetter
 from infra.kafka.choose import Broker
 from streams.join import Windows
 from streams.log import LogRecord, RawRecord, partitioned
-from streams.pipeline import Rotation, Topic
+from streams.pipeline import Rotation
+from streams.records import Topic
 from streams.replay import Replay, Rules
 from tests.support.servers import make_topic, unique_name
 from tests.support.workers import Worker, digests, send, wait_for, watermarks

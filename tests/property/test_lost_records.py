@@ -14,7 +14,8 @@ from contracts.layout import Layout
 from contracts.state_db import StateDB
 from streams.clock import Leaps
 from streams.join import Windows
-from streams.pipeline import Record, Rotation
+from streams.pipeline import Rotation
+from streams.records import Record
 from streams.shard_writer import PartitionWriter
 from tests.support.logs import MINUTE, ONE_PARTITION, START, mixed_log, records
 

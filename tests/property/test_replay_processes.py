@@ -13,7 +13,8 @@ from contracts.errors import ChainTaken, ProcessFailed
 from contracts.layout import Layout
 from streams.join import Windows
 from streams.log import partitioned
-from streams.pipeline import Rotation, Topic
+from streams.pipeline import Rotation
+from streams.records import Topic
 from streams.replay import Replay, Rules
 from streams.replay_frames import Batch, Folded, FromChild, Ready, frame, take_from_child
 from streams.replay_processes import Children, beginning

@@ -17,11 +17,13 @@ from contracts.layout import Layout
 from contracts.samples import Sample
 from contracts.state_db import StateDB
 from streams import pipeline as pipeline_module
-from streams import shard_writer, tiers
+from streams import shard_writer
 from streams.clock import Leaps
-from streams.join import Joiner, Windows
-from streams.pipeline import Pipeline, Record, Rotation
+from streams.join import Windows
+from streams.pipeline import Rotation
+from streams.records import Record
 from streams.shard_writer import PartitionWriter
+from tests.support.folds import closed_shards
 from tests.support.logs import ONE_PARTITION, mixed_log, records
 
 SHORT = Windows(join_ms=120_000, late_ms=600_000, park_ms=60_000, dedupe_ms=600_000, leaps=Leaps(900_000, 3))
@@ -30,8 +32,7 @@ seeds = st.integers(0, 10_000)
 
 
 def folded(log: list[Record], chunk: int, rotation: Rotation, windows: Windows = SHORT) -> list[Sample]:
-    pipeline = Pipeline.cold(ONE_PARTITION, 0, Joiner(windows), rotation, None)
-    closed = [shard for at in range(0, len(log), chunk) for shard in pipeline.process(log[at : at + chunk])]
+    closed = closed_shards(log, windows, rotation, chunk)
     files = (shard.files[shards.SAMPLES] for shard in closed if shards.SAMPLES in shard.files)
     return [sample for file in files for sample in samples.samples_of(sample_decoding.decode(file))]
 
@@ -51,7 +52,7 @@ def test_chunks_and_cuts_leave_no_trace_in_samples(seed: int, chunk: int, rotati
 def test_counters_of_every_shard_sum_to_its_records_and_its_samples(seed: int) -> None:
     log = records(mixed_log(seed))
     outcomes: Counter[str] = Counter()
-    for closed in Pipeline.cold(ONE_PARTITION, 0, Joiner(SHORT), Rotation(10), None).process(log):
+    for closed in closed_shards(log, SHORT, Rotation(10)):
         body = closed.body
         assert sum(body.read.values()) == body.records == body.next_offset - body.first_offset
         assert sum(body.emitted.values()) == body.next_ordinal - body.first_ordinal
@@ -113,19 +114,20 @@ def test_a_partition_that_changes_hands_again_and_again_gives_the_same_samples(
 
 
 @pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize("memory", [1, 20])
-def test_which_tier_remembers_a_request_or_an_event_leaves_no_trace(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int, memory: int
+@pytest.mark.parametrize("batch", [1, 3, 1024])
+def test_whether_a_request_or_an_event_is_remembered_in_memory_or_on_disk_leaves_no_trace(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int, batch: int
 ) -> None:
     log = records(mixed_log(seed, size=400))
-    all_in_memory = folded(log, 5000, Rotation(10, 30_000))
-    monkeypatch.setattr(tiers, "RECENT", memory)
-    monkeypatch.setattr(pipeline_module, "BATCH", 3)
-    writer = PartitionWriter(Layout(tmp_path), ONE_PARTITION, 0, SHORT, Rotation(10, 30_000))
+    mostly_in_memory = folded(log, 5000, Rotation(4096, 3_600_000))
+    monkeypatch.setattr(pipeline_module, "BATCH", batch)
+    writer = PartitionWriter(Layout(tmp_path), ONE_PARTITION, 0, SHORT, Rotation(1))
     writer.begin(0, len(log))
     writer.feed(log)
     writer.close()
-    assert list(shards.read_from(shards.chain(Layout(tmp_path), "events", 0))) == all_in_memory
+    committed_at_once = list(shards.read_from(shards.chain(Layout(tmp_path), "events", 0)))
+    assert len(mostly_in_memory) > 50
+    assert committed_at_once[: len(mostly_in_memory)] == mostly_in_memory
 
 
 @pytest.mark.parametrize("crash", [True, False])

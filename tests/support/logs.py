@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from contracts import events
 from contracts.events import Click, Context, Event, Rejected, Request, Shown, Tick
-from streams.pipeline import Record, Topic
+from streams.records import Record, Topic
 
 START = 1_507_000_000_000
 MINUTE = 60_000

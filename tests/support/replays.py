@@ -13,7 +13,8 @@ from contracts.events import Event
 from contracts.layout import Layout
 from streams.join import Windows
 from streams.log import RawRecord, partitioned
-from streams.pipeline import Rotation, Topic
+from streams.pipeline import Rotation
+from streams.records import Topic
 from streams.replay import Owner, Rules
 from tests.support.logs import mixed_log
 from tests.support.workers import PATIENCE_S, REPOSITORY, digests

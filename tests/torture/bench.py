@@ -9,7 +9,7 @@ from typing import Any
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 
 from infra.kafka.choose import Broker
-from streams.pipeline import Record, Topic
+from streams.records import Record, Topic
 from tests.support.servers import make_topic
 from tests.support.workers import wait_for
 from tests.torture.logs import Planned

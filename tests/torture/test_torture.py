@@ -11,7 +11,7 @@ import pytest
 
 from contracts.layout import Layout
 from infra.kafka.choose import Broker
-from streams.pipeline import Record, Topic
+from streams.records import Record, Topic
 from streams.shard_writer import PartitionWriter
 from tests.support.source_tree import ROOT
 from tests.torture import round as rounds

@@ -14,7 +14,8 @@ from contracts.errors import EventRejected
 from contracts.layout import Layout
 from contracts.shards import Shard, ShardChain
 from streams.join import Windows
-from streams.pipeline import Record, Rotation, Topic
+from streams.pipeline import Rotation
+from streams.records import Record, Topic
 from streams.shard_writer import PartitionWriter
 from tests.torture.logs import HOUR, closing
 

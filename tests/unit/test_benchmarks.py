@@ -30,7 +30,8 @@ from contracts.errors import Corrupt, FreshetError, MissingInput
 from contracts.events import Click, Request, Tick, decode
 from contracts.layout import Layout
 from streams.join import Windows
-from streams.pipeline import KafkaRecord, Record, Rotation, Topic
+from streams.pipeline import Rotation
+from streams.records import KafkaRecord, Record, Topic
 from streams.replay import Replay, Rules
 from streams.sources.globo import DAY_ZONE
 from streams.sources.open import open_source
@@ -344,13 +345,12 @@ def held(feeding: Feeding) -> int:
     """The most that one partition's joiner holds in memory: entries, and changes that wait for a commit."""
     joiners = [writer._pipeline.joiner for writer in feeding.writers]
     tiers = [[joiner._requests, joiner._seen] for joiner in joiners]
-    return max(sum(len(tier._new) + len(tier._old) + len(tier._changes) for tier in of_one) for of_one in tiers)
+    return max(sum(len(tier._now) + len(tier._changes) for tier in of_one) for of_one in tiers)
 
 
 def test_what_writers_hold_in_memory_does_not_grow_with_what_they_were_fed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("streams.tiers.RECENT", 64)
     monkeypatch.setattr("benchmarks.memory.CHUNK", 64)
     monkeypatch.setattr("benchmarks.memory.EVENTS_PER_S", 25)
     log, feeding, most = log_of(30_000), Feeding(Layout(tmp_path)), list[int]()

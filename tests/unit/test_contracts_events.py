@@ -23,6 +23,7 @@ from contracts.events import (
     REASONS,
     Click,
     Context,
+    Request,
     Tick,
 )
 from tests.support.damage import flips, truncations
@@ -142,6 +143,22 @@ def test_times_may_be_as_far_apart_as_the_limit(apart: int) -> None:
 def test_unknown_fields_are_ignored_and_nest_up_to_the_limit() -> None:
     nested = b',"x":' + b"[" * (MAX_NESTING - 1) + b"]" * (MAX_NESTING - 1)
     assert events.decode(TICK % nested) == Tick(T)
+
+
+@pytest.mark.parametrize("opener", [b"[", b'{"y":'], ids=["arrays", "objects"])
+@pytest.mark.parametrize("items", [1, 30, 1000])
+def test_unknown_fields_of_an_item_nest_up_to_the_same_limit(items: int, opener: bytes) -> None:
+    """However many items there are: what they take is known not to nest, and what stands in them is not."""
+    closer = b"]" if opener == b"[" else b"}"
+
+    def nested(levels: int) -> bytes:
+        inside = b'"position":1,"x":' + opener * levels + b"1" + closer * levels + b"}"
+        return request(shown=[{"item_id": "i", "position": 1}] * items).replace(b'"position":1}', inside, 1)
+
+    around = 3  # the event, the list and the item
+    assert isinstance(events.decode(nested(MAX_NESTING - around)), Request)
+    with pytest.raises(EventRejected, match="nest deeper"):
+        events.decode(nested(MAX_NESTING - around + 1))
 
 
 def test_brackets_inside_of_texts_do_not_nest() -> None:

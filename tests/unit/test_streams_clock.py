@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from streams.clock import Leaps, LogClock
+import random
+
+from streams.clock import NO_TIME, Leaps, LogClock, Reading
 
 HOUR = 3_600_000
 START = 1_507_000_000_000
@@ -56,3 +58,36 @@ def test_a_clock_that_is_set_to_a_reading_goes_on_as_the_one_that_was_read() -> 
         for time in times:
             undisturbed.advance(START + time)
         assert second.reading() == undisturbed.reading()
+
+
+def one_by_one(clock: LogClock, times: list[int]) -> list[Reading]:
+    """What the clock shows before the first record, and after each."""
+    readings = [clock.reading()]
+    for time in times:
+        if time != NO_TIME:
+            clock.advance(time)
+        readings.append(clock.reading())
+    return readings
+
+
+def test_a_clock_that_follows_many_records_shows_what_it_shows_one_by_one() -> None:
+    dice, leapt, quiet = random.Random(1), 0, 0
+    for number in range(500):
+        steps = [0, 1000, 1000, 60_000, -500] + [HOUR, HOUR + 1, 9 * HOUR] * (number % 2)
+        times, now = list[int](), START
+        for _ in range(30):
+            step = dice.choice(steps)
+            now += step if step < HOUR or dice.random() < 0.2 else 0
+            times.append(NO_TIME if dice.random() < 0.1 else now + (step if step >= HOUR else 0))
+        single, many, readings = LogClock(LEAPS), LogClock(LEAPS), list[Reading]()
+        expected = one_by_one(single, times)
+        cut = dice.randrange(1, len(times))
+        for part in (times[:cut], times[cut:]):
+            course = many.follow(part)
+            readings += [course.after(count) for count in range(len(part) + 1)][bool(readings) :]
+            assert course.watermarks == [course.after(count).watermark for count in range(len(part) + 1)]
+        assert readings == expected
+        assert many.reading() == single.reading()
+        leapt += any(reading.leaping for reading in readings)
+        quiet += not any(reading.leaping for reading in readings)
+    assert min(leapt, quiet) > 50

@@ -17,7 +17,8 @@ from streams import dead_letters
 from streams.access import Access
 from streams.dead_letters import DeadLetterTopic
 from streams.join import Windows
-from streams.pipeline import Record, Rotation
+from streams.pipeline import Rotation
+from streams.records import Record
 from streams.shard_writer import PartitionWriter
 from tests.support.logs import ONE_PARTITION, START
 

@@ -11,7 +11,7 @@ import pytest
 from contracts.errors import LogChanged, MissingInput, MissingServer
 from streams import identity
 from streams.identity import SameTopic
-from streams.pipeline import Topic
+from streams.records import Topic
 
 TOPIC = Topic("events", "one", 4)
 
@@ -19,7 +19,7 @@ TOPIC = Topic("events", "one", 4)
 @pytest.mark.parametrize("now", [Topic("events", "two", 4), Topic("events", "one", 5)])
 def test_another_topic_of_the_same_name_is_refused(now: Topic) -> None:
     with pytest.raises(LogChanged, match="created anew"):
-        SameTopic(TOPIC, lambda: now).prove()
+        SameTopic(TOPIC, lambda: now).prove(time.monotonic())
 
 
 def test_a_topic_that_is_gone_is_refused() -> None:
@@ -27,7 +27,7 @@ def test_a_topic_that_is_gone_is_refused() -> None:
         raise MissingInput("no topic")
 
     with pytest.raises(LogChanged, match="gone"):
-        SameTopic(TOPIC, gone).prove()
+        SameTopic(TOPIC, gone).prove(time.monotonic())
 
 
 def test_a_broker_that_comes_back_in_time_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -40,7 +40,7 @@ def test_a_broker_that_comes_back_in_time_is_waited_for(monkeypatch: pytest.Monk
             raise answer
         return answer
 
-    SameTopic(TOPIC, ask).prove()
+    SameTopic(TOPIC, ask).prove(time.monotonic())
     assert next(answers, None) is None
 
 
@@ -50,34 +50,42 @@ def test_a_broker_that_stays_away_is_named(monkeypatch: pytest.MonkeyPatch) -> N
 
     monkeypatch.setattr(identity, "PATIENCE_S", 0.0)
     with pytest.raises(MissingServer):
-        SameTopic(TOPIC, away).prove()
+        SameTopic(TOPIC, away).prove(time.monotonic())
 
 
-def test_those_who_wait_while_one_asks_share_one_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    arrived, asked, go_on = threading.Semaphore(0), threading.Semaphore(0), threading.Semaphore(0)
-    count = 0
-
-    def clock() -> float:
-        arrived.release()
-        return real()
+def test_one_answer_does_for_all_records_that_were_there_when_it_was_asked_for() -> None:
+    asked = list[float]()
 
     def ask() -> Topic:
-        nonlocal count
-        count += 1
-        asked.release()
-        go_on.acquire()
+        asked.append(time.monotonic())
         return TOPIC
 
-    real = time.monotonic
+    same, before = SameTopic(TOPIC, ask), time.monotonic()
+    same.prove(before)
+    same.prove(before)
+    assert len(asked) == 1
+    same.prove(time.monotonic())
+    assert len(asked) == 2
+    same.prove(before)
+    assert len(asked) == 2
+
+
+def test_an_answer_under_way_does_not_do_for_records_that_came_after_the_question() -> None:
+    asked, go_on, found = threading.Semaphore(0), threading.Semaphore(0), list[Topic]()
+
+    def ask() -> Topic:
+        asked.release()
+        go_on.acquire()
+        found.append(TOPIC)
+        return TOPIC
+
     same = SameTopic(TOPIC, ask)
-    threads = [threading.Thread(target=same.prove) for _ in range(6)]
-    threads[0].start()
+    first = threading.Thread(target=same.prove, args=(time.monotonic(),))
+    first.start()
     asked.acquire()
-    monkeypatch.setattr(time, "monotonic", clock)
-    for thread in threads[1:]:
-        thread.start()
-        arrived.acquire()  # it has begun, and waits for the one that asks
-    go_on.release(6)
-    for thread in threads:
-        thread.join()
-    assert count == 2, "one answer for the first, and one for all that came while it asked"
+    later = threading.Thread(target=same.prove, args=(time.monotonic(),))
+    later.start()
+    go_on.release(2)
+    first.join()
+    later.join()
+    assert len(found) == 2

@@ -20,7 +20,8 @@ from contracts.state_db import StateDB
 from freshet import main
 from streams.join import Windows
 from streams.log import LogRecord, partitioned
-from streams.pipeline import Rotation, Topic
+from streams.pipeline import Rotation
+from streams.records import Topic
 from streams.shard_writer import PartitionWriter
 from tests.support.workers import REPOSITORY
 

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 from contracts.events import Click, Context, Event, Rejected, Request, Shown, Tick
-from streams.clock import Leaps
-from streams.join import MAX_NEGATIVES, MAX_WAITING, JoinedClick, Joiner, Windows
-from tests.support.logs import MINUTE, START
+from streams.batch import MAX_NEGATIVES, Reader
+from streams.clock import Leaps, LogClock
+from streams.join import JoinedClick, Joiner, Room, Windows
+from streams.parking import MAX_WAITING
+from tests.support.folds import MemoryDisk
+from tests.support.logs import MINUTE, ONE_PARTITION, START, records
 
 WINDOWS = Windows(leaps=Leaps(leap_records=1))  # silences need no ticks here
 
 
 def run(*log: Event) -> tuple[list[str], list[JoinedClick]]:
-    joiner = Joiner(WINDOWS)
+    """Take a log record by record."""
+    joiner, reader = Joiner(WINDOWS, MemoryDisk()), Reader(ONE_PARTITION, 0, LogClock(WINDOWS.leaps))
     outcomes: list[str] = []
     left: list[JoinedClick] = []
-    for offset, event in enumerate(log):
-        outcome, leaving = joiner.take(event, offset)
-        outcomes.append(outcome)
-        left += leaving
+    for record in records(log):
+        batch = reader.read([record], record.offset)
+        assert batch is not None
+        joiner.recall(batch)
+        taken = joiner.take(0, 1, Room(1000, 1 << 30))
+        outcomes += taken.outcomes
+        left += taken.leaving
     return outcomes, left
 
 
@@ -33,21 +40,21 @@ def click(at: int, event_id: str = "", request_id: str = "") -> Click:
 def test_a_click_without_a_request_leaves_at_once() -> None:
     outcomes, left = run(click(0))
     assert outcomes == ["clicks:direct"]
-    assert [(one.joined, one.offset, one.request) for one in left] == [("direct", 0, None)]
+    assert [(one.joined, one.offset, one.offer) for one in left] == [("direct", 0, None)]
 
 
 def test_a_click_takes_context_and_rejected_candidates_from_its_request() -> None:
     outcomes, left = run(request(0), click(MINUTE, request_id="r"))
     assert outcomes == ["requests", "clicks:request"]
-    assert left[0].request is not None
-    assert left[0].request.context == Context({"os": "1"})
-    assert left[0].request.served_version == 3
+    assert left[0].offer is not None
+    assert left[0].offer.context == Context({"os": "1"})
+    assert left[0].offer.served_version == 3
 
 
 def test_a_candidate_that_was_shown_as_well_is_no_rejected_one() -> None:
     _, left = run(request(0), click(MINUTE, request_id="r"))
-    assert left[0].request is not None
-    assert [item.item_id for item in left[0].request.rejected] == ["c"]
+    assert left[0].offer is not None
+    assert (left[0].offer.rejected, left[0].offer.stages) == (("c",), ("pre_rank",))
 
 
 def test_a_click_before_its_request_waits_for_it() -> None:
@@ -60,14 +67,14 @@ def test_a_click_whose_request_does_not_come_leaves_as_an_orphan_after_two_minut
     _, early = run(click(0, request_id="r"), Tick(START + 2 * MINUTE - 1))
     _, left = run(click(0, request_id="r"), Tick(START + 2 * MINUTE), request(3 * MINUTE))
     assert early == []
-    assert [(one.joined, one.request) for one in left] == [("orphan", None)]
+    assert [(one.joined, one.offer) for one in left] == [("orphan", None)]
 
 
 def test_a_click_half_an_hour_after_its_request_is_late_and_keeps_its_context() -> None:
     outcomes, left = run(request(0), click(30 * MINUTE, request_id="r"))
     assert outcomes[-1] == "clicks:late"
     assert left[0].joined == "late"
-    assert left[0].request is not None
+    assert left[0].offer is not None
 
 
 def test_a_request_is_forgotten_after_a_day() -> None:
@@ -91,18 +98,11 @@ def test_timers_fire_in_the_order_of_their_deadlines_then_offsets() -> None:
     assert [one.offset for one in left] == [0, 1, 2]
 
 
-def test_the_watermark_never_goes_back() -> None:
-    joiner = Joiner(WINDOWS)
-    joiner.take(Tick(START), 0)
-    joiner.take(Tick(START - MINUTE), 1)
-    assert joiner.watermark == START
-
-
 def test_a_request_id_that_comes_twice_gives_no_hard_negatives() -> None:
     again = Request("r", "u", START + 1, START + 1, shown=(Shown("c", 0),))
     _, left = run(again, request(2), click(MINUTE, request_id="r"))
-    assert left[0].request is not None
-    assert left[0].request.rejected == ()
+    assert left[0].offer is not None
+    assert left[0].offer.rejected == ()
 
 
 def test_ids_of_one_user_mean_nothing_for_another() -> None:
@@ -121,5 +121,5 @@ def test_clicks_that_wait_for_one_request_are_limited_and_the_next_leaves_as_an_
 def test_a_request_with_very_many_rejected_candidates_keeps_the_first_hundred() -> None:
     many = tuple(Rejected(f"i{number}", "rank") for number in range(1000))
     _, left = run(Request("r", "u", START, START, rejected=many), click(1, request_id="r"))
-    assert left[0].request is not None
-    assert left[0].request.rejected == many[:MAX_NEGATIVES]
+    assert left[0].offer is not None
+    assert left[0].offer.rejected == tuple(item.item_id for item in many[:MAX_NEGATIVES])

@@ -23,7 +23,7 @@ from streams.agents import Assignment, or_die
 from streams.dead_letters import DeadLetterTopic
 from streams.identity import SameTopic
 from streams.owned import WAITING_CHUNKS, Place
-from streams.pipeline import Topic
+from streams.records import Topic
 from streams.settings import StreamsSettings
 from streams.topics import Log
 from streams.vitals import Vitals
@@ -173,19 +173,27 @@ def test_a_position_that_moves_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_nothing_is_sought_while_chunks_wait_behind_a_partition_that_is_busy(tmp_path: Path) -> None:
-    chunk = records(mixed_log(1, 50))
+    chunk, as_many_as_fit = records(mixed_log(1, 50)), 1 + WAITING_CHUNKS  # one in hand
 
     async def body() -> None:
         async with working(tmp_path) as scene:
-            tp, taking = TP(TOPIC.name, 0), []
+            taken, go_on = [], threading.Event()
+
+            async def take_one_more_than_fits() -> None:
+                for number in range(as_many_as_fit + 1):
+                    await scene.assignment.take(TP(TOPIC.name, 0), chunk)
+                    taken.append(number)
+
             scene.fetcher.positions[1] = 400
-            with scene.place.folding:
-                for _ in range(WAITING_CHUNKS + 2):  # one in hand, as many as may wait, and one that has to
-                    taking.append(asyncio.create_task(scene.assignment.take(tp, chunk)))
-                    await asyncio.sleep(0)
+            scene.place.folder.submit(go_on.wait)
+            taking = asyncio.create_task(take_one_more_than_fits())
+            try:
+                await seen(lambda: len(taken) == as_many_as_fit)
                 await scene.look(5)
-                assert (scene.fetcher.sought, [task.done() for task in taking]) == ([], [True, True, True, False])
-            await asyncio.gather(*taking)
+                assert (scene.fetcher.sought, len(taken)) == ([], as_many_as_fit)
+            finally:
+                go_on.set()
+            await taking
             await scene.look()
             assert scene.fetcher.sought == []
             await scene.look(2)

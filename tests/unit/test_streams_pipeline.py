@@ -12,10 +12,11 @@ from contracts.events import Click, Rejected, Request, Tick
 from contracts.layout import Layout
 from contracts.state_db import StateDB
 from streams import pipeline, shard_writer
-from streams.join import Joiner, Windows
-from streams.pipeline import Pipeline, Rotation
+from streams.join import Windows
+from streams.pipeline import Rotation
 from streams.shard_writer import PartitionWriter
 from tests.support.faults import failing_fsync
+from tests.support.folds import closed_shards
 from tests.support.logs import MINUTE, ONE_PARTITION, START, records
 
 WINDOWS = Windows()
@@ -27,7 +28,7 @@ def clicks(count: int) -> list[Click]:
 
 def test_rubbish_alone_closes_shards_too() -> None:
     log = records([b"rubbish"] * 25)
-    closed = list(Pipeline.cold(ONE_PARTITION, 0, Joiner(WINDOWS), Rotation(samples=10), None).process(log))
+    closed = list(closed_shards(log, WINDOWS, Rotation(samples=10)))
     assert [(shard.body.first_offset, shard.body.next_offset) for shard in closed] == [(0, 10), (10, 20)]
 
 
@@ -36,14 +37,14 @@ def test_a_shard_closes_before_it_outgrows_the_memory(monkeypatch: pytest.Monkey
     rejected = tuple(Rejected(f"{number:0200d}", "rank") for number in range(100))
     request = Request("r", "u", START, START, rejected=rejected)
     log = records([request, *(Click("u", f"i{n}", START, START, request_id="r") for n in range(20))])
-    closed = list(Pipeline.cold(ONE_PARTITION, 0, Joiner(WINDOWS), Rotation(), None).process(log))
+    closed = list(closed_shards(log, WINDOWS, Rotation()))
     assert len(closed) > 5
     assert max(len(shard.files[shards.SAMPLES]) for shard in closed) < 100_000
 
 
 def test_a_tick_at_the_next_bucket_closes_the_shard_at_once() -> None:
     log = records([*clicks(3), Tick(START // MINUTE * MINUTE + MINUTE)])
-    (closed,) = Pipeline.cold(ONE_PARTITION, 0, Joiner(WINDOWS), Rotation(), None).process(log)
+    (closed,) = closed_shards(log, WINDOWS, Rotation())
     assert closed.body.watermark == START // MINUTE * MINUTE + MINUTE
 
 
