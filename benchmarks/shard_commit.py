@@ -22,8 +22,8 @@ from benchmarks.runs import PARTITIONS, Site, arrived, fill, new_folder, run, si
 from contracts import shards
 from contracts.durable import fsync_directory, write_file
 from contracts.layout import Layout, manifest_name
-from contracts.shards import Shard
 from streams.join import Windows
+from streams.open_shard import ClosedShard
 from streams.pipeline import Rotation
 from streams.records import Record, Topic
 from streams.shard_writer import PartitionWriter
@@ -86,8 +86,8 @@ def commit_times(folder: Path, commits: int) -> tuple[list[float], list[float]]:
     writer = PartitionWriter(layout, TOPIC, 0, Windows(), Rotation(SAMPLES))
     writer.begin(0, 1 << 62)
 
-    def told(shard: Shard, seconds: float) -> None:
-        if sum(shard.emitted.values()) == SAMPLES:
+    def told(closed: ClosedShard, seconds: float) -> None:
+        if len(closed.samples.ordinal) == SAMPLES:
             ours.append(seconds * 1000)
 
     values = (Record(offset, record.value) for offset, record in enumerate(log.records(1)))

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from contracts.events import Context
 from contracts.example import NUMBER, REAL, TEXT, field, list_opening, opening, varint
 from contracts.framing import frame
+from contracts.kept import kept
 from contracts.sample_columns import CONTINUOUS, DISCRETE, SCHEMA, Columns
 
 Key = TypeVar("Key", bound=Hashable)
@@ -99,6 +100,7 @@ def _contexts(contexts: Sequence[Context]) -> list[bytes]:
     return [_continuous(context.continuous) + after for context, after in zip(contexts, made, strict=True)]
 
 
+@kept
 def _discrete(packed: bytes) -> bytes:
     features: dict[str, str] = msgspec.msgpack.decode(packed)
     named = [(DISCRETE + name, text.encode()) for name, text in sorted(features.items(), key=_order)]

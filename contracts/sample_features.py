@@ -13,6 +13,7 @@ import msgspec
 from contracts.errors import Corrupt, UnknownSchema
 from contracts.events import Context, Id, Stage
 from contracts.example import features, features_of_example
+from contracts.kept import kept
 from contracts.sample_columns import CONTINUOUS, DISCRETE, SCHEMA, Joined
 
 # The entries of one sample, in the order of the fields of `Columns`.
@@ -30,6 +31,7 @@ def row(data: bytes, what: str) -> Row:
         raise Corrupt(what, f"its features ({error})") from None
 
 
+@kept
 def context_of(data: bytes) -> Context:
     """Return the context in serialized features. Raises `ValueError` where there is any other feature."""
     found = features(data)

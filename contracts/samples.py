@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from itertools import islice
 
 import msgspec
 
@@ -16,6 +17,9 @@ from contracts.events import Context, Rejected
 from contracts.sample_columns import Columns, Joined
 from contracts.sample_features import row
 
+_HASHED_AT_ONCE = 1024
+_packer = msgspec.msgpack.Encoder(order="deterministic")
+
 
 class Source(msgspec.Struct, frozen=True):
     """The record that a sample comes from: where the click stood in the log."""
@@ -23,6 +27,9 @@ class Source(msgspec.Struct, frozen=True):
     topic: str
     partition: int
     offset: int
+
+
+_NOWHERE = Source("", 0, 0)
 
 
 class Sample(msgspec.Struct, frozen=True):
@@ -91,10 +98,26 @@ def samples_of(columns: Columns) -> list[Sample]:
     )
 
 
+class Digest:
+    """SHA-256 over everything but `source` of all samples so far, in order: equal for a live run and its replay."""
+
+    def __init__(self) -> None:
+        self._hashed = hashlib.sha256()
+
+    def add(self, samples: Iterable[Sample]) -> None:
+        """Take the samples that come next."""
+        rest = iter(samples)
+        while some := [msgspec.structs.replace(sample, source=_NOWHERE) for sample in islice(rest, _HASHED_AT_ONCE)]:
+            head = 1 if len(some) < 1 << 4 else 3  # bytes of msgpack before the elements of such a list
+            self._hashed.update(memoryview(_packer.encode(some))[head:])
+
+    def hexdigest(self) -> str:
+        """Return it in lower-case hex."""
+        return self._hashed.hexdigest()
+
+
 def digest(samples: Iterable[Sample]) -> str:
-    """SHA-256 over everything but `source`, in order: equal for a live run and its replay."""
-    hashed = hashlib.sha256()
-    for sample in samples:
-        anonymous = msgspec.structs.replace(sample, source=Source("", 0, 0))
-        hashed.update(msgspec.msgpack.encode(anonymous, order="deterministic"))
-    return hashed.hexdigest()
+    """Return the digest over these samples, and no others."""
+    whole = Digest()
+    whole.add(samples)
+    return whole.hexdigest()

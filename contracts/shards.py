@@ -166,8 +166,15 @@ def numbered_folder(path: Path) -> int | None:
 
 
 def samples_digest(shards: ShardChain) -> str:
-    """Return the digest over all samples of a partition, but for their source."""
-    return samples.digest(read_from(shards))
+    """Return the digest over all samples of a partition, but for their source, as they are read from its files."""
+    return digest_of(shards).hexdigest()
+
+
+def digest_of(shards: ShardChain) -> samples.Digest:
+    """Return the digest over all samples that are there, to go on with those that will be."""
+    digest = samples.Digest()
+    digest.add(read_from(shards))
+    return digest
 
 
 def combined(digests: dict[int, str]) -> str:

@@ -55,11 +55,10 @@ class ShardFacts(msgspec.Struct):
     fault: str = ""
 
 
-def partition_facts(layout: Layout, topic: str, partition: int) -> PartitionFacts:
-    """Add up the manifests of one partition, and digest its samples. Raises `ChainBroken`, `Corrupt`."""
-    chain = shards.chain(layout, topic, partition)
-    facts = PartitionFacts(partition, digest=shards.samples_digest(chain))
-    _add_up(chain, facts)
+def partition_facts(layout: Layout, topic: str, partition: int, digest: str) -> PartitionFacts:
+    """Add up the manifests of one partition, whose samples have this digest. Raises `ChainBroken`, `Corrupt`."""
+    facts = PartitionFacts(partition, digest=digest)
+    _add_up(shards.chain(layout, topic, partition), facts)
     return facts
 
 

@@ -16,9 +16,13 @@ from streams.join import JoinedClick
 
 @dataclass(frozen=True)
 class ClosedShard:
-    """A complete shard: the body and data files of its manifest, and the joiner's changes that belong to it."""
+    """A complete shard: the body and data files of its manifest, and the joiner's changes that belong to it.
+
+    `samples`: what the files hold of them, by column.
+    """
 
     body: Shard
+    samples: Columns
     files: dict[str, bytes]
     changes: Sequence[Changes]
 
@@ -50,14 +54,14 @@ class OpenShard:
         times = [one.click.event_time for one in self.joined]
         return (min(times), max(times)) if times else (0, 0)
 
-    def files(self, topic: str, partition: int) -> dict[str, bytes]:
-        """Return the data files; a shard without samples and dead letters has none."""
-        files = {}
+    def closed(self, body: Shard, changes: Sequence[Changes]) -> ClosedShard:
+        """Return the shard with this body; one without samples and dead letters has no files."""
+        files, samples = {}, self._columns(body.topic, body.partition)
         if self.joined:
-            files[shards.SAMPLES] = sample_encoding.encode(self._columns(topic, partition))
+            files[shards.SAMPLES] = sample_encoding.encode(samples)
         if self.dead_letters:
             files[shards.DEAD_LETTERS] = shards.encode_dead_letters(self.dead_letters)
-        return files
+        return ClosedShard(body, samples, files, changes)
 
     def _columns(self, topic: str, partition: int) -> Columns:
         count, clicks = len(self.joined), [one.click for one in self.joined]

@@ -13,9 +13,9 @@ from typing import Any, NamedTuple, TypeVar
 from faust.types import TP
 
 from contracts.layout import Layout
-from contracts.shards import Shard
 from streams.dead_letters import DeadLetterTopic
 from streams.identity import SameTopic
+from streams.open_shard import ClosedShard
 from streams.records import KafkaRecord, Topic
 from streams.settings import StreamsSettings
 from streams.shard_writer import PartitionWriter
@@ -177,9 +177,9 @@ class OwnedPartition:
     def _fold(self, writer: PartitionWriter, chunk: _Chunk) -> None:
         vitals, partition, same_topic = self._place.vitals, self.tp.partition, self._place.same_topic
 
-        def committed(shard: Shard, seconds: float) -> None:
-            self.hint = shard.next_offset
-            vitals.committed(partition, shard, seconds)
+        def committed(closed: ClosedShard, seconds: float) -> None:
+            self.hint = closed.body.next_offset
+            vitals.committed(partition, closed.body, seconds)
 
         if writer.feed(chunk.records, committed, self._place.fold, lambda: same_topic.prove(chunk.arrived)):
             self._place.dead_letters.send(writer)

@@ -123,7 +123,7 @@ class Pipeline:
         lost = msgspec.structs.replace(body, kind="lost", reason=reason, rebuild=rebuild, windows=windows.in_words())
         mark = mark_of(rebuild)
         saved = msgspec.msgpack.encode(Saved(mark.reading, (mark,)))
-        return ClosedShard(lost, self._shard.files(self.topic.name, self.partition), [{STATE: None}, {SAVED: saved}])
+        return self._shard.closed(lost, [{STATE: None}, {SAVED: saved}])
 
     def _take(self, batch: Batch) -> Iterator[ClosedShard]:
         self.joiner.recall(batch)
@@ -188,7 +188,7 @@ class Pipeline:
         saved = msgspec.msgpack.encode(Saved(self.joiner.reading, self._marks.all()))
         changes = [*self.joiner.take_changes(), {SAVED: saved}]
         self._shard = OpenShard(body.next_offset, body.next_ordinal, self._bucket_end(body.watermark))
-        return ClosedShard(body, shard.files(self.topic.name, self.partition), changes)
+        return shard.closed(body, changes)
 
     def _body(self, next_offset: int) -> Shard:
         shard = self._shard

@@ -11,21 +11,25 @@ import gc
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import count, islice
 from pathlib import Path
 from typing import Protocol
 
+from contracts import shards
 from contracts.errors import ChainTaken
 from contracts.layout import Layout
+from contracts.samples import samples_of
 from contracts.sealed import digest
 from streams.join import Windows
 from streams.log import LogRecord
+from streams.open_shard import ClosedShard
 from streams.pipeline import Rotation
-from streams.records import Record, Topic
+from streams.records import KafkaRecord, Record, Topic
 from streams.shard_writer import PartitionWriter
 from streams.sources.source import Source
 
-CHUNK = 4096
+CHUNK = 2048
 NO_END = 1 << 62  # a log that is read from its start tells its end only there
 IDENTIFYING = 100
 _GC_OBJECTS = 100_000
@@ -65,7 +69,7 @@ class Folding(Protocol):
 
     @property
     def expected(self) -> dict[int, int]:
-        """The next offset that each partition wanted when this was made."""
+        """The next offset that each partition wanted when this was made; waits until all are recovered."""
 
     def feed(self, partition: int, first: int, values: Sequence[bytes]) -> None:
         """Take values with offsets `first` and up; may return before they are folded."""
@@ -77,33 +81,66 @@ class Folding(Protocol):
         """Release all state DBs; records after the last complete shard are read again by the next run."""
 
 
+class Folder:
+    """A writer of a partition, fed by a replay: it also digests what it commits, on top of what was there."""
+
+    def __init__(self, topic: Topic, partition: int, writer: PartitionWriter) -> None:
+        self._topic, self._partition, self.writer = topic, partition, writer
+        self._digest = shards.digest_of(writer.chain)
+
+    @property
+    def digest(self) -> str:
+        """The digest over all committed samples of the partition, but for their source."""
+        return self._digest.hexdigest()
+
+    def feed(self, records: Sequence[KafkaRecord]) -> None:
+        """Fold at once. Raises `ChainTaken` where another process commits to the same chain."""
+        self.writer.feed(records, self._committed)
+        if self.writer.expected <= records[-1].offset:
+            raise ChainTaken(
+                f"another process folds partition {self._partition} of {self._topic.name} under the same run folder",
+                hint="Let one of the two finish, or give each its own --root.",
+            )
+
+    def finish(self) -> None:
+        """Commit the open shard as it stands."""
+        self.writer.finish(self._committed)
+
+    def close(self) -> None:
+        """Release the state DB; records after the last complete shard are read again by the next run."""
+        self.writer.close()
+
+    def _committed(self, closed: ClosedShard, _seconds: float) -> None:
+        self._digest.add(samples_of(closed.samples))
+
+
 class Owner:
     """The writers of some partitions of a log, in this process. The offsets of a partition count up from 0."""
 
     def __init__(self, layout: Layout, topic: Topic, rules: Rules, partitions: Iterable[int]) -> None:
-        self._topic = topic
-        self._writers = {
-            partition: PartitionWriter(layout, topic, partition, rules.windows, rules.rotation)
-            for partition in partitions
-        }
-        for writer in self._writers.values():
+        self._folders = dict[int, Folder]()
+        for partition in partitions:
+            writer = PartitionWriter(layout, topic, partition, rules.windows, rules.rotation)
+            self._folders[partition] = Folder(topic, partition, writer)
             writer.begin(0, NO_END)
-        self.expected = {partition: writer.expected for partition, writer in self._writers.items()}
+        self.expected = {partition: folder.writer.expected for partition, folder in self._folders.items()}
+
+    @property
+    def digests(self) -> dict[int, str]:
+        """The digest over all committed samples of each partition, but for their source."""
+        return {partition: folder.digest for partition, folder in self._folders.items()}
 
     def feed(self, partition: int, first: int, values: Sequence[bytes]) -> None:
         """Fold at once. Raises `ChainTaken` where another process commits to the same chain."""
-        writer = self._writers[partition]
-        writer.feed([*map(Record, count(first), values)])
-        if writer.expected < first + len(values):
-            raise taken(self._topic, partition)
+        self._folders[partition].feed([*map(Record, count(first), values)])
 
     def settle(self) -> None:
         """Nothing waits here."""
 
     def close(self) -> None:
         """Release all state DBs."""
-        for writer in self._writers.values():
-            writer.close()
+        for folder in self._folders.values():
+            folder.close()
 
 
 class Replay:
@@ -112,27 +149,19 @@ class Replay:
     def __init__(self, layout: Layout, topic: Topic, rules: Rules, folding: Folding | None = None) -> None:
         self.topic = topic
         self._folding = folding or Owner(layout, topic, rules, range(topic.partitions))
-        self._wanted = self._folding.expected
         self._offsets = [0] * topic.partitions
         self.dropped = 0  # records that the chains hold already
         self._chunks: list[list[bytes]] = [[] for _ in range(topic.partitions)]
 
     def fold(self, records: Iterable[LogRecord], progress: Callable[[], None] = lambda: None) -> None:
         """Take records (of all partitions, in time order); complete shards are committed when it returns."""
-        offsets, chunks, wanted = self._offsets, self._chunks, self._wanted
+        chunks = self._chunks
         for partition, _, value, _ in records:
-            offset = offsets[partition]
-            offsets[partition] = offset + 1
-            if offset >= wanted[partition]:
-                chunk = chunks[partition]
-                chunk.append(value)
-                if len(chunk) == CHUNK:
-                    self._hand_over(partition)
-                    progress()
-            else:
-                self.dropped += 1
-                if self.dropped % CHUNK == 0:
-                    progress()
+            chunk = chunks[partition]
+            chunk.append(value)
+            if len(chunk) == CHUNK:
+                self._hand_over(partition)
+                progress()
         for partition in range(self.topic.partitions):
             self._hand_over(partition)
         self._folding.settle()
@@ -142,15 +171,13 @@ class Replay:
         self._folding.close()
 
     def _hand_over(self, partition: int) -> None:
-        chunk = self._chunks[partition]
-        if chunk:
-            self._chunks[partition] = []
-            self._folding.feed(partition, self._offsets[partition] - len(chunk), chunk)
+        chunk, first = self._chunks[partition], self._offsets[partition]
+        self._chunks[partition], self._offsets[partition] = [], first + len(chunk)
+        held = min(max(self._wanted[partition] - first, 0), len(chunk))
+        self.dropped += held
+        if held < len(chunk):
+            self._folding.feed(partition, first + held, chunk[held:])
 
-
-def taken(topic: Topic, partition: int) -> ChainTaken:
-    """Return the error for a chain that somebody else commits to."""
-    return ChainTaken(
-        f"another process folds partition {partition} of {topic.name} under the same run folder",
-        hint="Let one of the two finish, or give each its own --root.",
-    )
+    @cached_property
+    def _wanted(self) -> dict[int, int]:
+        return self._folding.expected

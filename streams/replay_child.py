@@ -46,22 +46,22 @@ def _obey(tell: Callable[[FromChild], None]) -> None:
     if begin.spans:
         from streams.replay_kafka import fold_spans  # a file is folded without a client of Kafka in memory
 
-        fold_spans(layout, begin, tell)
-    elif not _fold_batches(layout, begin, tell):
-        return
-    for partition in begin.partitions:
-        tell(Told(partition_facts(layout, begin.topic.name, partition)))
+        digests = fold_spans(layout, begin, tell)
+    else:
+        digests = _fold_batches(layout, begin, tell)
+    for partition, digest in digests.items():
+        tell(Told(partition_facts(layout, begin.topic.name, partition, digest)))
 
 
-def _fold_batches(layout: Layout, begin: Begin, tell: Callable[[FromChild], None]) -> bool:
-    """Fold what is handed over; tell whether the parent has said that this was all, or is gone."""
+def _fold_batches(layout: Layout, begin: Begin, tell: Callable[[FromChild], None]) -> dict[int, str]:
+    """Fold what is handed over; return the digest over the samples of each partition, none if the parent is gone."""
     owner = Owner(layout, begin.topic, begin.rules, begin.partitions)
     try:
         tell(Ready(owner.expected))
         while isinstance(message := read_to_child(sys.stdin.buffer), Batch):
             owner.feed(message.partition, message.first, message.values)
             tell(Folded(len(message.values)))
-        return isinstance(message, Finish)
+        return owner.digests if isinstance(message, Finish) else {}
     finally:
         owner.close()
 

@@ -19,7 +19,7 @@ from contracts.layout import Layout
 from streams.access import Access
 from streams.records import KafkaRecord
 from streams.refusals import no_broker
-from streams.replay import CHUNK, taken
+from streams.replay import CHUNK, Folder
 from streams.replay_frames import Begin, Folded, FromChild, Ready
 from streams.settings import StreamsSettings
 from streams.shard_writer import PartitionWriter
@@ -29,30 +29,33 @@ _POLL_MS = 500
 _PATIENCE_S = 60
 
 
-def fold_spans(layout: Layout, begin: Begin, tell: Callable[[FromChild], None]) -> None:
+def fold_spans(layout: Layout, begin: Begin, tell: Callable[[FromChild], None]) -> dict[int, str]:
     """Fold the spans of all partitions in `begin`, and commit the last shard of each as it stands.
+
+    Returns the digest over all samples of each partition, but for their source.
 
     Raises `LogLost`, `MissingServer`, `UsageError` where the run folder holds another span, `ChainTaken`.
     """
-    writers = {partition: _opened(layout, begin, partition) for partition in begin.partitions}
+    folders = {partition: _opened(layout, begin, partition) for partition in begin.partitions}
     try:
-        tell(Ready({partition: writer.expected for partition, writer in writers.items()}))
-        asyncio.run(_Reading(begin, writers, tell).read(StreamsSettings.load(bootstrap=begin.bootstrap).access))
-        for writer in writers.values():
-            writer.finish()
+        tell(Ready({partition: folder.writer.expected for partition, folder in folders.items()}))
+        asyncio.run(_Reading(begin, folders, tell).read(StreamsSettings.load(bootstrap=begin.bootstrap).access))
+        for folder in folders.values():
+            folder.finish()
         tell(Folded(0, last=True))
+        return {partition: folder.digest for partition, folder in folders.items()}
     finally:
-        for writer in writers.values():
-            writer.close()
+        for folder in folders.values():
+            folder.close()
 
 
-def _opened(layout: Layout, begin: Begin, partition: int) -> PartitionWriter:
+def _opened(layout: Layout, begin: Begin, partition: int) -> Folder:
     span = begin.spans[partition]
     writer = PartitionWriter(layout, begin.topic, partition, begin.rules.windows, begin.rules.rotation)
     head = writer.committed
     if head is None:
         writer.begin(span.warm, span.end, span.first)
-        return writer
+        return Folder(begin.topic, partition, writer)
     first = writer.chain.read(1).body.first_offset
     if first != span.first or head.next_offset > span.end:
         raise UsageError(
@@ -61,18 +64,18 @@ def _opened(layout: Layout, begin: Begin, partition: int) -> PartitionWriter:
             hint="Give every range a --root of its own. What was begun goes on with the range that it was begun with.",
         )
     writer.begin(span.log_start, span.end)
-    return writer
+    return Folder(begin.topic, partition, writer)
 
 
 class _Reading:
     """One reading of several spans, each from where its writer stands."""
 
-    def __init__(self, begin: Begin, writers: dict[int, PartitionWriter], tell: Callable[[FromChild], None]) -> None:
-        self._begin, self._writers, self._tell = begin, writers, tell
+    def __init__(self, begin: Begin, folders: dict[int, Folder], tell: Callable[[FromChild], None]) -> None:
+        self._begin, self._folders, self._tell = begin, folders, tell
         self._open = {
             TopicPartition(begin.topic.name, partition): begin.spans[partition].end
-            for partition, writer in writers.items()
-            if writer.expected < begin.spans[partition].end
+            for partition, folder in folders.items()
+            if folder.writer.expected < begin.spans[partition].end
         }
         self._heard = time.monotonic()
 
@@ -91,7 +94,7 @@ class _Reading:
             await consumer.start()
             consumer.assign(list(self._open))
             for assigned in self._open:
-                consumer.seek(assigned, self._writers[assigned.partition].expected)
+                consumer.seek(assigned, self._folders[assigned.partition].writer.expected)
             while self._open:
                 await self._turn(consumer, access)
         except OffsetOutOfRangeError as error:
@@ -118,14 +121,11 @@ class _Reading:
             )
 
     def _take(self, assigned: TopicPartition, records: Sequence[KafkaRecord]) -> None:
-        writer, end = self._writers[assigned.partition], self._begin.spans[assigned.partition].end
+        end = self._begin.spans[assigned.partition].end
         inside = records if records[-1].offset < end else [record for record in records if record.offset < end]
-        if not inside:
-            return
-        writer.feed(inside)
-        if writer.expected <= inside[-1].offset:
-            raise taken(self._begin.topic, assigned.partition)
-        self._tell(Folded(len(inside)))
+        if inside:
+            self._folders[assigned.partition].feed(inside)
+            self._tell(Folded(len(inside)))
 
 
 def _client(access: Access) -> dict[str, Any]:

@@ -22,7 +22,7 @@ DESCRIPTION = """\
 Fold a click log, or a part of a topic, into shards, through the code of the live worker.
 
 Effectively-once: interrupted or run again, it goes on where the shards end. Live and replay give the same samples,
-but for their source. Shards are larger than the live worker's (half an hour of the log, at most 4,096 samples;
+but for their source. Shards are larger than the live worker's (an hour of the log, at most 4,096 samples;
 settings replay_rotate_seconds and rotate_samples): nobody waits for them, each costs three fsyncs, and where they
 are cut changes no sample."""
 

@@ -44,7 +44,7 @@ _PATIENCE_S = 10
 class Children:
     """So many processes, each with its share of the partitions; a `streams.replay.Folding`.
 
-    When it is made, every child has recovered its partitions. Call `close` in any case: it ends them all.
+    The children recover their partitions while this process goes on. Call `close` in any case: it ends them all.
     Every method raises `ProcessFailed` where a child has ended too early: with its own error and exit code if it had
     the time to say one.
     """
@@ -55,15 +55,11 @@ class Children:
         shares = [begin.partitions[first::processes] for first in range(min(processes, len(begin.partitions)))]
         self._children = [_Child(_share(begin, share)) for share in shares]
         self._owners = {partition: child for child in self._children for partition in child.partitions}
-        try:
-            self._hear_until(lambda: all(child.ready for child in self._children))
-        except BaseException:
-            self.close()
-            raise
 
     @property
     def expected(self) -> dict[int, int]:
-        """The next offset that each partition wanted when its child was ready."""
+        """The next offset that each partition wanted when its child was ready; waits until all are."""
+        self._hear_until(lambda: all(child.ready for child in self._children))
         return {partition: offset for child in self._children for partition, offset in child.expected.items()}
 
     @property

@@ -41,7 +41,7 @@ class StreamsSettings(StageSettings):
     source: tuple[SourceTable, ...] = ()
     rotate_samples: int = Field(4096, ge=1)
     rotate_seconds: int = Field(60, ge=1)
-    replay_rotate_seconds: int = Field(1800, ge=1, le=3600)
+    replay_rotate_seconds: int = Field(3600, ge=1, le=3600)
     join_minutes: int = Field(30, ge=1)
     late_hours: int = Field(24, ge=1)
     park_seconds: int = Field(120, ge=1)

@@ -24,6 +24,7 @@ from streams.pipeline import SAVED, Pipeline, Rotation, Start, unpack_saved
 from streams.records import KafkaRecord, Topic
 
 Step = Callable[[], ClosedShard | None]
+Tell = Callable[[ClosedShard, float], None]
 SPILL_BYTES = 8 << 20  # of changes that a rebuild holds in memory
 
 
@@ -100,7 +101,7 @@ class PartitionWriter:
     def feed(
         self,
         records: Iterable[KafkaRecord],
-        tell: Callable[[Shard, float], None] = lambda shard, seconds: None,
+        tell: Tell = lambda closed, seconds: None,
         fold: Callable[[Step], ClosedShard | None] = lambda step: step(),
         prove: Callable[[], None] = lambda: None,
     ) -> int:
@@ -134,11 +135,11 @@ class PartitionWriter:
         self._broken = False
         return committed
 
-    def finish(self) -> None:
+    def finish(self, tell: Tell = lambda closed, seconds: None) -> None:
         """Commit the open shard as it stands, because what was fed is all there is. Raises `ChainTaken`."""
         closed = self._pipeline.finish()
         if closed is not None:
-            self._commit(closed, lambda shard, seconds: None)
+            self._commit(closed, tell)
 
     def admit_lost(self, log_start: int, reason: str, windows: Windows | None = None) -> Shard | None:
         """Commit the manifest that admits that records before `log_start` are lost; None where none are missing.
@@ -155,7 +156,7 @@ class PartitionWriter:
             return None
         if self._pipeline.rebuilding:  # its state is gone too, and cannot be rebuilt any more
             self._pipeline = self._pipeline_after(head, Joiner(self._windows, self.state, Reading(head.watermark)), ())
-        self._commit(self._pipeline.lost(log_start, reason, after), lambda shard, seconds: None)
+        self._commit(self._pipeline.lost(log_start, reason, after), lambda closed, seconds: None)
         self._windows = after
         self.close()
         self._recover()
@@ -165,10 +166,10 @@ class PartitionWriter:
         """Release the state DB; the open shard is forgotten."""
         self._committer.state.close()
 
-    def _commit(self, closed: ClosedShard, tell: Callable[[Shard, float], None]) -> None:
+    def _commit(self, closed: ClosedShard, tell: Tell) -> None:
         began = time.perf_counter()
         self._committer.commit(
-            closed.body, closed.files, closed.changes, lambda: tell(closed.body, time.perf_counter() - began)
+            closed.body, closed.files, closed.changes, lambda: tell(closed, time.perf_counter() - began)
         )
 
     def _spill(self) -> None:

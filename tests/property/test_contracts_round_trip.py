@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -132,3 +133,16 @@ def test_the_digest_of_samples_sees_everything_but_their_source(found: list[Samp
     for field in ("user_id", "arm"):
         changed = [*found[:-1], msgspec.structs.replace(found[-1], **{field: getattr(found[-1], field) + "x"})]
         assert samples.digest(changed) != samples.digest(found)
+
+
+@pytest.mark.parametrize("count", [0, 1, 15, 16, 17, 1023, 1024, 1025, 2100])
+def test_the_digest_of_samples_is_the_same_by_one_sample_after_the_other(count: int) -> None:
+    context = events.Context({"os": "x", "app": "y"}, {"age": 1.5})
+    found, by_one, plain = list[Sample](), samples.Digest(), hashlib.sha256()
+    for number in range(count):
+        source = samples.Source("events", 1, number)
+        found.append(Sample("u", f"i{number}", number, context, (), "orphan", "", 0, number, number, source))
+        by_one.add([found[-1]])
+        anonymous = msgspec.structs.replace(found[-1], source=samples.Source("", 0, 0))
+        plain.update(msgspec.msgpack.encode(anonymous, order="deterministic"))
+    assert samples.digest(found) == by_one.hexdigest() == plain.hexdigest()

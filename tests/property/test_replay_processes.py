@@ -75,7 +75,7 @@ def test_an_error_of_a_child_comes_out_with_its_own_words_and_exit_code(tmp_path
     fold(tmp_path, 6, 2)
     other = Topic("events", "another log", PARTITIONS)
     with pytest.raises(ProcessFailed, match="topic id log ") as failed:
-        Children(beginning(Layout(tmp_path), other, RULES), 2)
+        Replay(Layout(tmp_path), other, RULES, Children(beginning(Layout(tmp_path), other, RULES), 2)).fold([])
     assert failed.value.exit_code == 2
     assert "--root" in failed.value.hint
 

@@ -71,7 +71,7 @@ def another(field: FieldInfo) -> Any:
     default = plain(field.get_default())
     if get_origin(field.annotation) is Literal:
         return next(choice for choice in get_args(field.annotation) if choice != default)
-    return default + "x" if isinstance(default, str) else default * 2 or 1
+    return default + "x" if isinstance(default, str) else type(default)(default / 2) or default + 1
 
 
 KEYS = [(stage, path, field) for stage in STAGES for path, field in leaves(stage)]
