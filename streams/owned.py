@@ -39,7 +39,7 @@ class Place:
     vitals: Vitals
     dead_letters: DeadLetterTopic
     same_topic: SameTopic
-    folder: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "fold"))
+    folding: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "fold"))
     threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(COMMITTERS, "shards"))
     askers: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(COMMITTERS, "askers"))
 
@@ -49,7 +49,7 @@ class Place:
 
     def fold(self, step: Callable[[], Result]) -> Result:
         """Do a step of folding in the one thread that folds: its processor's cache stays warm."""
-        return self.folder.submit(step).result()
+        return self.folding.submit(step).result()
 
     async def ask(self, work: Callable[[], Result]) -> Result:
         """Run a recovery, or a question to the broker, in other threads: it may take long, and folding goes on."""

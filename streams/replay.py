@@ -81,12 +81,17 @@ class Folding(Protocol):
         """Release all state DBs; records after the last complete shard are read again by the next run."""
 
 
-class Folder:
-    """A writer of a partition, fed by a replay: it also digests what it commits, on top of what was there."""
+class ReplayWriter:
+    """A `PartitionWriter` that also digests what it commits, on top of what was there; `begin` it first."""
 
     def __init__(self, topic: Topic, partition: int, writer: PartitionWriter) -> None:
-        self._topic, self._partition, self.writer = topic, partition, writer
+        self._topic, self._partition, self._writer = topic, partition, writer
         self._digest = shards.digest_of(writer.chain)
+
+    @property
+    def expected(self) -> int:
+        """The next offset that `feed` wants."""
+        return self._writer.expected
 
     @property
     def digest(self) -> str:
@@ -95,8 +100,8 @@ class Folder:
 
     def feed(self, records: Sequence[KafkaRecord]) -> None:
         """Fold at once. Raises `ChainTaken` where another process commits to the same chain."""
-        self.writer.feed(records, self._committed)
-        if self.writer.expected <= records[-1].offset:
+        self._writer.feed(records, self._committed)
+        if self._writer.expected <= records[-1].offset:
             raise ChainTaken(
                 f"another process folds partition {self._partition} of {self._topic.name} under the same run folder",
                 hint="Let one of the two finish, or give each its own --root.",
@@ -104,11 +109,11 @@ class Folder:
 
     def finish(self) -> None:
         """Commit the open shard as it stands."""
-        self.writer.finish(self._committed)
+        self._writer.finish(self._committed)
 
     def close(self) -> None:
         """Release the state DB; records after the last complete shard are read again by the next run."""
-        self.writer.close()
+        self._writer.close()
 
     def _committed(self, closed: ClosedShard, _seconds: float) -> None:
         self._digest.add(samples_of(closed.samples))
@@ -118,29 +123,29 @@ class Owner:
     """The writers of some partitions of a log, in this process. The offsets of a partition count up from 0."""
 
     def __init__(self, layout: Layout, topic: Topic, rules: Rules, partitions: Iterable[int]) -> None:
-        self._folders = dict[int, Folder]()
+        self._writers = dict[int, ReplayWriter]()
         for partition in partitions:
             writer = PartitionWriter(layout, topic, partition, rules.windows, rules.rotation)
-            self._folders[partition] = Folder(topic, partition, writer)
             writer.begin(0, NO_END)
-        self.expected = {partition: folder.writer.expected for partition, folder in self._folders.items()}
+            self._writers[partition] = ReplayWriter(topic, partition, writer)
+        self.expected = {partition: writer.expected for partition, writer in self._writers.items()}
 
     @property
     def digests(self) -> dict[int, str]:
         """The digest over all committed samples of each partition, but for their source."""
-        return {partition: folder.digest for partition, folder in self._folders.items()}
+        return {partition: writer.digest for partition, writer in self._writers.items()}
 
     def feed(self, partition: int, first: int, values: Sequence[bytes]) -> None:
         """Fold at once. Raises `ChainTaken` where another process commits to the same chain."""
-        self._folders[partition].feed([*map(Record, count(first), values)])
+        self._writers[partition].feed([*map(Record, count(first), values)])
 
     def settle(self) -> None:
         """Nothing waits here."""
 
     def close(self) -> None:
         """Release all state DBs."""
-        for folder in self._folders.values():
-            folder.close()
+        for writer in self._writers.values():
+            writer.close()
 
 
 class Replay:

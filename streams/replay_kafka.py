@@ -19,7 +19,7 @@ from contracts.layout import Layout
 from streams.access import Access
 from streams.records import KafkaRecord
 from streams.refusals import no_broker
-from streams.replay import CHUNK, Folder
+from streams.replay import CHUNK, ReplayWriter
 from streams.replay_frames import Begin, Folded, FromChild, Ready
 from streams.settings import StreamsSettings
 from streams.shard_writer import PartitionWriter
@@ -36,26 +36,26 @@ def fold_spans(layout: Layout, begin: Begin, tell: Callable[[FromChild], None]) 
 
     Raises `LogLost`, `MissingServer`, `UsageError` where the run folder holds another span, `ChainTaken`.
     """
-    folders = {partition: _opened(layout, begin, partition) for partition in begin.partitions}
+    writers = {partition: _opened(layout, begin, partition) for partition in begin.partitions}
     try:
-        tell(Ready({partition: folder.writer.expected for partition, folder in folders.items()}))
-        asyncio.run(_Reading(begin, folders, tell).read(StreamsSettings.load(bootstrap=begin.bootstrap).access))
-        for folder in folders.values():
-            folder.finish()
+        tell(Ready({partition: writer.expected for partition, writer in writers.items()}))
+        asyncio.run(_Reading(begin, writers, tell).read(StreamsSettings.load(bootstrap=begin.bootstrap).access))
+        for writer in writers.values():
+            writer.finish()
         tell(Folded(0, last=True))
-        return {partition: folder.digest for partition, folder in folders.items()}
+        return {partition: writer.digest for partition, writer in writers.items()}
     finally:
-        for folder in folders.values():
-            folder.close()
+        for writer in writers.values():
+            writer.close()
 
 
-def _opened(layout: Layout, begin: Begin, partition: int) -> Folder:
+def _opened(layout: Layout, begin: Begin, partition: int) -> ReplayWriter:
     span = begin.spans[partition]
     writer = PartitionWriter(layout, begin.topic, partition, begin.rules.windows, begin.rules.rotation)
     head = writer.committed
     if head is None:
         writer.begin(span.warm, span.end, span.first)
-        return Folder(begin.topic, partition, writer)
+        return ReplayWriter(begin.topic, partition, writer)
     first = writer.chain.read(1).body.first_offset
     if first != span.first or head.next_offset > span.end:
         raise UsageError(
@@ -64,18 +64,18 @@ def _opened(layout: Layout, begin: Begin, partition: int) -> Folder:
             hint="Give every range a --root of its own. What was begun goes on with the range that it was begun with.",
         )
     writer.begin(span.log_start, span.end)
-    return Folder(begin.topic, partition, writer)
+    return ReplayWriter(begin.topic, partition, writer)
 
 
 class _Reading:
     """One reading of several spans, each from where its writer stands."""
 
-    def __init__(self, begin: Begin, folders: dict[int, Folder], tell: Callable[[FromChild], None]) -> None:
-        self._begin, self._folders, self._tell = begin, folders, tell
+    def __init__(self, begin: Begin, writers: dict[int, ReplayWriter], tell: Callable[[FromChild], None]) -> None:
+        self._begin, self._writers, self._tell = begin, writers, tell
         self._open = {
             TopicPartition(begin.topic.name, partition): begin.spans[partition].end
-            for partition, folder in folders.items()
-            if folder.writer.expected < begin.spans[partition].end
+            for partition, writer in writers.items()
+            if writer.expected < begin.spans[partition].end
         }
         self._heard = time.monotonic()
 
@@ -94,7 +94,7 @@ class _Reading:
             await consumer.start()
             consumer.assign(list(self._open))
             for assigned in self._open:
-                consumer.seek(assigned, self._folders[assigned.partition].writer.expected)
+                consumer.seek(assigned, self._writers[assigned.partition].expected)
             while self._open:
                 await self._turn(consumer, access)
         except OffsetOutOfRangeError as error:
@@ -124,7 +124,7 @@ class _Reading:
         end = self._begin.spans[assigned.partition].end
         inside = records if records[-1].offset < end else [record for record in records if record.offset < end]
         if inside:
-            self._folders[assigned.partition].feed(inside)
+            self._writers[assigned.partition].feed(inside)
             self._tell(Folded(len(inside)))
 
 

@@ -185,7 +185,7 @@ def test_nothing_is_sought_while_chunks_wait_behind_a_partition_that_is_busy(tmp
                     taken.append(number)
 
             scene.fetcher.positions[1] = 400
-            scene.place.folder.submit(go_on.wait)
+            scene.place.folding.submit(go_on.wait)
             taking = asyncio.create_task(take_one_more_than_fits())
             try:
                 await seen(lambda: len(taken) == as_many_as_fit)
