@@ -9,7 +9,7 @@ import fcntl
 import shutil
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -113,28 +113,38 @@ class StateDB:
 
     def reset(self) -> None:
         """Empty it, whatever state it is in; the lock is held all the while."""
-        if self._db is not None:
-            self._db.close()
+        with suppress(OSError, StateDamaged):  # what a close would save goes anyway
+            self._closed()
         self.drop(self.directory)
         self._db = self._opened()
 
     def close(self) -> None:
-        """Release the lock."""
-        self._db.close()
-        if self._lock is not None:
-            self._lock.close()
+        """Release the lock, whatever fails. What was written is there when it is opened again, on a full disk too."""
+        try:
+            self._closed()
+        finally:
+            self._unlock()
 
     def discard(self) -> None:
         """Delete its folder, then release the lock."""
-        self._db.close()
+        with suppress(OSError, StateDamaged):
+            self._closed()
         self.drop(self.directory)
-        if self._lock is not None:
-            self._lock.close()
+        self._unlock()
 
     @staticmethod
     def drop(directory: Path) -> None:
         """Delete the folder of a DB that nobody has open."""
         shutil.rmtree(directory, ignore_errors=True)
+
+    def _closed(self) -> None:
+        if self._db is not None:
+            with self._naming_damage():
+                self._db.close()
+
+    def _unlock(self) -> None:
+        if self._lock is not None:
+            self._lock.close()
 
     def _opened(self) -> Any:
         with self._naming_damage():

@@ -11,6 +11,7 @@ from contracts.errors import ChainBroken, StateDamaged, StateHeld
 from contracts.layout import data_name, manifest_name
 from contracts.state_db import StateDB
 from tests.support.commits import DATA, NAME, adder, chain_in
+from tests.support.faults import full_disk
 
 
 def committed(folder: Path, count: int, state: str = "state") -> None:
@@ -124,3 +125,17 @@ def test_a_state_whose_blocks_are_damaged_is_named_and_can_be_emptied(tmp_path: 
     with pytest.raises(StateHeld):
         StateDB(tmp_path / "db")
     state.close()
+
+
+def test_a_state_that_a_full_disk_lets_nobody_close_is_free_again_and_has_lost_nothing(tmp_path: Path) -> None:
+    state, entries = StateDB(tmp_path / "db"), {b"%d" % number: b"x" * 100 for number in range(1000)}
+    state.write(entries)
+    with full_disk(bytes_left=1000), pytest.raises(OSError, match=r"the state in .*db fails: IO error"):
+        state.close()
+    state = StateDB(tmp_path / "db")
+    assert dict(state.scan(b"")) == entries
+    state.write(entries)
+    with full_disk(bytes_left=1000):
+        state.discard()
+    assert not (tmp_path / "db").exists()
+    StateDB(tmp_path / "db").close()
