@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from contracts import shards
+from contracts import crash, shards
 from contracts.events import Click
 from contracts.layout import Layout
 from tests.support.logs import START
@@ -36,10 +36,17 @@ def children_of(process: int) -> list[int]:
     return [int(pid) for pid in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
 
 
+def state_of(process: int) -> str:
+    """Return the state of a process that is not ours to wait for, as Linux calls it: "Z" where it has ended."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(") ")[2][0]
+    except (FileNotFoundError, ProcessLookupError):
+        return "Z"
+
+
 def running(process: int) -> bool:
     """Whether a process that is not ours to wait for still runs."""
-    stat = Path(f"/proc/{process}/stat")
-    return stat.exists() and stat.read_text().rpartition(") ")[2][0] != "Z"
+    return state_of(process) != "Z"
 
 
 @pytest.mark.parametrize("blow", [signal.SIGINT, signal.SIGKILL])
@@ -47,16 +54,19 @@ def test_interrupted_or_killed_it_leaves_no_process_and_goes_on_when_run_again(
     log: Path, tmp_path: Path, blow: signal.Signals
 ) -> None:
     root = tmp_path / "run"
-    with ReplayProcess(root, *arguments(log), rotate_samples="30") as process:
-        wait_for(lambda: begun(root))
+    stop = f"{crash.STOP}shards.commit.2@2"  # each child, in its second commit: none can be done before the blow
+    with ReplayProcess(root, *arguments(log), crash_at=stop, rotate_samples="30") as process:
+        wait_for(lambda: [*map(state_of, children_of(process.process.pid))] == ["T", "T"], what="two stopped children")
+        assert begun(root)
         children = children_of(process.process.pid)
         if blow == signal.SIGINT:
             os.killpg(process.process.pid, blow)  # as a terminal does
         else:
             os.kill(process.process.pid, blow)
+        for child in children:
+            os.kill(child, signal.SIGCONT)
         assert process.ended() == (130 if blow == signal.SIGINT else -9)
         wait_for(lambda: not any(map(running, children)), what="the end of the children")
-    assert len(children) == 2
     assert "Traceback" not in process.errors
     replayed(root, *arguments(log))
     assert digests(Layout(root), "events") == live_digests(mixed_events(21, 1_500), tmp_path / "live")
