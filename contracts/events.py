@@ -135,7 +135,7 @@ _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 
 def encode(event: Event) -> bytes:
-    """Return the Kafka value of `event`; `decode` gives an equal event back."""
+    """Return the Kafka value of `event`; `decode` gives an equal event back, if the value is not too large."""
     return _encoder.encode(event)
 
 
@@ -180,18 +180,15 @@ def _no_size(value: bytes | None) -> EventRejected:
 
 
 def _undecoded(value: bytes, error: Exception) -> EventRejected:
-    try:
-        _check_nesting(value, 0)
-    except EventRejected as rejection:
-        return rejection
-    return EventRejected(_reason(error), str(error))
+    return _too_deep() if _nests_too_deep(value, 0) else EventRejected(_reason(error), str(error))
 
 
 def _checked(event: Event, value: bytes) -> Event:
     """Return the event as it is to be used. Raises `EventRejected` for what its types could not say."""
     items = len(event.shown) + len(event.rejected) if type(event) is Request else 0
-    if len(value) - items * _ITEM_BYTES > 2 * MAX_NESTING:  # a level of nesting takes two bytes
-        _check_nesting(value, max(items - 1, 0))
+    deep = len(value) - items * _ITEM_BYTES > 2 * MAX_NESTING  # a level of nesting takes two bytes
+    if deep and _nests_too_deep(value, max(items - 1, 0)):
+        raise _too_deep()
     if event.schema != SCHEMA:
         raise EventRejected("unknown_schema", f"schema {event.schema}, this version reads {SCHEMA}")
     time = event.ingest_time
@@ -211,16 +208,19 @@ def _checked(event: Event, value: bytes) -> Event:
     return _rounded(event, features) if features.continuous else event
 
 
-def _check_nesting(value: bytes, flat: int) -> None:
-    """Refuse what nests deeper than `MAX_NESTING`; `flat` brackets are known to stand beside the deepest ones.
+def _nests_too_deep(value: bytes, flat: int) -> bool:
+    """Whether it nests deeper than `MAX_NESTING`; `flat` brackets are known to stand beside the deepest ones.
 
     The decoder's own limit moves with the stack of its caller: who calls must not decide what is an event.
     """
     if value.count(b"[") + value.count(b"{") - flat <= MAX_NESTING:
-        return
+        return False
     brackets = _STRING.sub(b"", value).translate(None, _NO_BRACKETS)
-    if max(accumulate(1 if bracket in b"[{" else -1 for bracket in brackets), default=0) > MAX_NESTING:
-        raise EventRejected("not_json", f"brackets nest deeper than {MAX_NESTING}")
+    return max(accumulate(1 if bracket in b"[{" else -1 for bracket in brackets), default=0) > MAX_NESTING
+
+
+def _too_deep() -> EventRejected:
+    return EventRejected("not_json", f"brackets nest deeper than {MAX_NESTING}")
 
 
 def _reason(error: Exception) -> str:

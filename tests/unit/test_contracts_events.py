@@ -120,6 +120,13 @@ def test_it_is_rejected_for_its_reason(value: bytes | None, reason: str) -> None
     assert rejection.value.detail
 
 
+@pytest.mark.parametrize("value", [None, b"x", b"[" * 1000, b"[" * 201, b"\xff", click(schema=2), click(event_time=-1)])
+def test_a_rejection_holds_nothing_of_the_values_that_were_decoded_with_it(value: bytes | None) -> None:
+    (rejection,) = events.decode_each([value])
+    assert isinstance(rejection, EventRejected)
+    assert (rejection.__traceback__, rejection.__context__, rejection.__cause__) == (None, None, None)
+
+
 def test_every_reason_is_met_by_a_value_or_by_the_partition_check() -> None:
     assert {reason for _, reason in NASTY.values()} | {"wrong_partition"} == set(REASONS)
 
