@@ -22,7 +22,7 @@ from functools import cached_property
 from itertools import chain, dropwhile, islice
 from typing import NamedTuple
 
-from streams.clock import Leaps, LogClock, Reading
+from streams.clock import NO_WATERMARK, Leaps, LogClock, Reading
 
 NEAR = 128  # events that a place is judged by; over fewer offsets nothing is bisected
 
@@ -37,11 +37,13 @@ class Seen(NamedTuple):
 class Arrival(NamedTuple):
     """The event at `offset` and what the log's clock shows with it (ms).
 
-    `set_at`: the latest event up to it whose time the clock shows: a new clock that begins there goes on as the log's.
+    `before`: no more than what it shows ahead of the event. `set_at`: the latest event up to it whose time the clock
+    shows: a new clock that begins there goes on as the log's.
     """
 
     offset: int
     watermark: int
+    before: int
     set_at: int
 
 
@@ -120,10 +122,11 @@ class ClockSearch:
         high = LogClock(self._leaps, Reading(_latest(near, self._leaps) + self._leaps.leap_ms // 2))
         rest = chain(near, usual)
         for seen in rest:
+            before = low.watermark
             low.advance(seen.time)
             high.advance(seen.time)
             if low.watermark == high.watermark == seen.time:
-                return _followed(low, chain([seen], rest), there)
+                return _followed(low, before, chain([seen], rest), there)
             if there(seen.offset, high.watermark) or low.reading().leaping == self._leaps.leap_records - 1:
                 return None
         return None
@@ -134,19 +137,24 @@ class ClockSearch:
         if self._start > 0 and near:
             latest = _latest(near, self._leaps)
             near = [*dropwhile(lambda seen: seen.time > latest, near)]
-        return _followed(LogClock(self._leaps), chain(near, events), there)
+        return _followed(LogClock(self._leaps), NO_WATERMARK, chain(near, events), there)
 
 
-def _followed(clock: LogClock, events: Iterator[Seen], there: There) -> Arrival | None:
-    """Return where `clock` gets `there`, or the last event. The first one sets it, or has set it to its time."""
-    last, set_at = None, 0
+def _followed(clock: LogClock, shown: int, events: Iterator[Seen], there: There) -> Arrival | None:
+    """Return where `clock` gets `there`, or the last event. The first one sets it, or has set it to its time.
+
+    `shown`: no more than what it showed ahead of the first one.
+    """
+    last, before, set_at = None, shown, 0
     for last in events:
+        before = shown
         clock.advance(last.time)
+        shown = clock.watermark
         if clock.watermark == last.time:
             set_at = last.offset
         if there(last.offset, clock.watermark):
             break
-    return Arrival(last.offset, clock.watermark, set_at) if last else None
+    return Arrival(last.offset, clock.watermark, before, set_at) if last else None
 
 
 def _latest(near: Sequence[Seen], leaps: Leaps) -> int:

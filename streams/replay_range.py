@@ -23,7 +23,9 @@ from kafka.errors import KafkaError
 
 from contracts import events
 from contracts.errors import EventRejected, MissingServer, UsageError
+from contracts.partitions import partition_of
 from streams.access import Access
+from streams.batch import KEYED
 from streams.join import Windows
 from streams.records import Topic
 from streams.refusals import no_broker
@@ -123,7 +125,7 @@ class Offsets:
             reached = search.at_time(wanted.until)
             end = reached.offset + 1 if reached else log[1]
         if beginning and not wanted.cold:
-            beginning = search.at_time(beginning.watermark - windows.horizon_ms)
+            beginning = search.at_time(beginning.before - windows.horizon_ms)  # with the first record much may leave
         return Span(first, end, min(first, beginning.set_at) if beginning else first, log[0])
 
     def _offsets(self, wanted: Wanted, at: TopicPartition, log: tuple[int, int]) -> tuple[int, int]:
@@ -136,7 +138,10 @@ class Offsets:
         return log[0] if first is None else first, log[1] if end is None else end
 
     def _events(self, at: TopicPartition, offset: int, end: int) -> Iterator[Seen]:
-        """Yield the events in [offset, end); what is none is passed over. Raises `MissingServer` when none comes."""
+        """Yield the events in [offset, end); what is none to a joiner is passed over.
+
+        Raises `MissingServer` when none comes.
+        """
         self._consumer.seek(at, offset)
         idle = 0
         while offset < end:
@@ -144,9 +149,11 @@ class Offsets:
                 if record.offset >= end:
                     return
                 try:
-                    yield Seen(record.offset, events.decode(record.value).ingest_time)
+                    event = events.decode(record.value)
                 except EventRejected:
                     continue
+                if not isinstance(event, KEYED) or partition_of(event.user_id, self._topic.partitions) == at.partition:
+                    yield Seen(record.offset, event.ingest_time)
             before, offset = offset, self._consumer.position(at)
             idle = 0 if offset > before else idle + 1
             if idle == _IDLE_POLLS:

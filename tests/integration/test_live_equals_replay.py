@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from itertools import count
 from pathlib import Path
 
 import pytest
 from kafka import KafkaAdminClient, KafkaProducer
 
 from contracts import events, shards
-from contracts.events import Click, Tick
+from contracts.events import Click, Event, Tick
 from contracts.layout import Layout
 from contracts.partitions import partition_of
 from contracts.samples import Sample
@@ -152,17 +153,47 @@ def _with_clocks_ahead(records: list[LogRecord]) -> Iterator[LogRecord]:
             yield LogRecord(record.partition, None, events.encode(Tick(record.ingest_time + ahead)), 0)
 
 
+def _with_strangers_ahead(records: list[LogRecord]) -> Iterator[LogRecord]:
+    """Yield the records, and behind every fourth a click half an hour ahead, of a user of another partition."""
+    for number, record in enumerate(records):
+        yield record
+        if number % 4 == 3:
+            time = record.ingest_time + 30 * 60_000
+            user = next(user for user in map(str, count()) if partition_of(user, PARTITIONS) != record.partition)
+            yield LogRecord(record.partition, user.encode(), events.encode(Click(user, "i", time, time)), 0)
+
+
+@pytest.mark.parametrize("disturb", [_with_clocks_ahead, _with_strangers_ahead])
 def test_clocks_that_are_ahead_move_no_bound_of_a_range(
-    kafka: Broker, topic_name: str, records: list[LogRecord], tmp_path: Path
+    kafka: Broker,
+    topic_name: str,
+    records: list[LogRecord],
+    tmp_path: Path,
+    disturb: Callable[[list[LogRecord]], Iterator[LogRecord]],
 ) -> None:
     name = make_topic(kafka, topic_name, PARTITIONS)
-    send(kafka, name, list(_with_clocks_ahead(records)))
+    send(kafka, name, list(disturb(records)))
     replayed(tmp_path / "all", *from_kafka(kafka, name))
     replayed(tmp_path / "range", *from_kafka(kafka, name, *_range()))
     everything, found = (list(_samples(Layout(tmp_path / run), name)) for run in ("all", "range"))
     whole = [sample for sample in everything if SINCE <= sample[0] < UNTIL]  # type: ignore[operator]
     assert len(whole) > 50
     assert [sample for sample in found if sample[0] < UNTIL] == whole  # type: ignore[operator]
+
+
+def test_a_click_that_waits_when_a_silence_begins_leaves_in_the_range_that_begins_in_it(
+    kafka: Broker, topic_name: str, tmp_path: Path
+) -> None:
+    name, mine, day = make_topic(kafka, topic_name, PARTITIONS), partition_of("u1", PARTITIONS), 24 * 3_600_000
+    log: list[Event] = [Click("u1", "i", START, START, request_id="never"), Tick(START + 1000)]
+    log += [Click("u1", f"i{number}", START + 3 * day, START + 3 * day) for number in range(100)]
+    send(kafka, name, [LogRecord(mine, b"u1", events.encode(event), 0) for event in log])
+    since = START + day
+    replayed(tmp_path / "all", *from_kafka(kafka, name))
+    replayed(tmp_path / "since", *from_kafka(kafka, name, "--since", _iso(since)))
+    everything, found = (list(_samples(Layout(tmp_path / run), name)) for run in ("all", "since"))
+    assert found == [sample for sample in everything if sample[0] >= since]  # type: ignore[operator]
+    assert "orphan" in {sample[2] for sample in found}
 
 
 def test_a_cold_range_knows_no_earlier_request(kafka: Broker, topic: str, live: Layout, tmp_path: Path) -> None:

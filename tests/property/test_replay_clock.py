@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streams.clock import Leaps, LogClock
+from streams.clock import NO_WATERMARK, Leaps, LogClock
 from streams.replay_clock import NEAR, Arrival, ClockSearch, Seen
 from tests.support.logs import MINUTE, START
 
@@ -116,6 +116,7 @@ def test_a_time_is_found_where_a_reading_of_the_whole_log_comes_to_it(faults: Fa
         else:
             assert found is not None
             assert (found.offset, found.watermark) == (log[there].offset, watermarks[there])
+            assert found.before <= [NO_WATERMARK, *watermarks][there]
             assert goes_on_as_the_log_s(log, watermarks, found)
 
 
@@ -129,6 +130,15 @@ def test_the_clock_at_an_offset_is_that_of_a_reading_of_the_whole_log(faults: Fa
         assert found is not None
         assert (found.offset, found.watermark) == (log[place].offset, watermarks[place])
         assert goes_on_as_the_log_s(log, watermarks, found)
+
+
+@pytest.mark.parametrize("size", [9, 2000])
+def test_ahead_of_a_silence_the_clock_shows_when_it_began(size: int) -> None:
+    log = [Seen(number, START + 1000 * number) for number in range(size)]
+    log += [Seen(size + number, START + 3 * 24 * HOUR + 1000 * number) for number in range(300)]
+    found = Reader(log).search().at_time(START + 24 * HOUR)
+    assert found and found.offset == size + LEAPS.leap_records - 1
+    assert found.before == log[size - 1].time
 
 
 USUAL = Faults(7, 90_000, 4000, True, 10 * MINUTE, 0, (90, 300), False, (100, 500, 501, 900))  # four days and more
