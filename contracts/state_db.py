@@ -33,6 +33,7 @@ _MEMTABLE_BYTES = 4 << 20  # a DB holds at most two of them
 _CACHE_BYTES = 32 << 20  # blocks, indexes and filters of all DBs of a process
 _FILTER_BITS = 10  # a key: one look-up in a hundred for an absent key goes on to the blocks
 _MEMTABLE_BUCKETS = 50_000
+_REBUILT = "It is a cache: run the same command again, and it is rebuilt from the log."
 
 
 class KeyRange(NamedTuple):
@@ -158,7 +159,7 @@ class StateDB:
             raise
         except Exception as error:  # rocksdict raises nothing narrower
             if "corruption" in str(error).lower():
-                raise StateDamaged(str(self.directory), str(error)) from None
+                raise StateDamaged(str(self.directory), str(error), hint=_REBUILT) from None
             raise OSError(f"the state in {self.directory} fails: {error}") from None
 
 

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from faust.types import TP
 
+from contracts.errors import ChainTaken
 from contracts.layout import Layout
 from streams.dead_letters import DeadLetterTopic
 from streams.identity import SameTopic
@@ -170,8 +171,11 @@ class OwnedPartition:
             await self._consumer().seek(self.tp, writer.expected)
             return
         await self._place.run(lambda: self._fold(writer, chunk))
-        if writer.expected <= last:  # the chain was lost to another owner and won back
-            self._place.vitals.lost_race(self.tp.partition)
+        if writer.expected <= last:  # the chain was lost to another owner and won back, or the state was damaged
+            if isinstance(writer.fell_back, ChainTaken):
+                self._place.vitals.lost_race(self.tp.partition)
+            else:
+                logger.warning(f"the state of partition {self.tp.partition} is rebuilt: {writer.fell_back}")
             await self._consumer().seek(self.tp, writer.expected)
 
     def _fold(self, writer: PartitionWriter, chunk: _Chunk) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Protocol
 
 from contracts import shards
-from contracts.errors import ChainTaken
+from contracts.errors import ChainTaken, StateDamaged
 from contracts.layout import Layout
 from contracts.samples import samples_of
 from contracts.sealed import digest
@@ -99,8 +99,10 @@ class ReplayWriter:
         return self._digest.hexdigest()
 
     def feed(self, records: Sequence[KafkaRecord]) -> None:
-        """Fold at once. Raises `ChainTaken` where another process commits to the same chain."""
+        """Fold at once. Raises `ChainTaken` where another process commits to the same chain, `StateDamaged`."""
         self._writer.feed(records, self._committed)
+        if isinstance(self._writer.fell_back, StateDamaged):
+            raise self._writer.fell_back
         if self._writer.expected <= records[-1].offset:
             raise ChainTaken(
                 f"another process folds partition {self._partition} of {self._topic.name} under the same run folder",

@@ -34,12 +34,15 @@ class PartitionWriter:
     After it is made, `expected` is the offset from which the log has to be fed. Effectively-once: however often records
     below it are fed, each is in exactly one shard, provided that the log still holds what `rebuild` needs.
     Call `close` when the partition is taken away; what was not committed is read again by the next owner.
+    `fell_back`: why the last `feed` has dropped the local state, None where it has not.
     """
 
     def __init__(self, layout: Layout, topic: Topic, partition: int, windows: Windows, rotation: Rotation) -> None:
         self._layout, self._topic, self._partition = layout, topic, partition
         self._windows, self._rotation = windows, rotation
         self._broken = False
+        self._began: tuple[int, int] | None = None  # where a new chain starts, and where reading does
+        self.fell_back: ChainTaken | StateDamaged | None = None
         self._pipeline: Pipeline
         self._recover()
 
@@ -74,8 +77,8 @@ class PartitionWriter:
         A new chain starts where the log does, or at `first`: what is before that only warms the joiner. Raises
         `LogLost` as `check_log` does.
         """
-        if self.committed is None:
-            self._pipeline.start_at(log_start if first is None else first, log_start)
+        self._began = log_start if first is None else first, log_start
+        self._start_chain()
         self.check_log(log_start, log_end)
 
     def check_log(self, log_start: int, log_end: int) -> None:
@@ -88,8 +91,9 @@ class PartitionWriter:
             raise LogLost(
                 f"{where} starts at offset {log_start}, but records from offset {self.expected} on are needed: "
                 "retention has deleted them",
-                hint="Keep records longer than late_hours, twice. To go on without them: "
-                f"freshet streams admit-lost --topic {self._topic.name} --partition {self._partition} --reason WHY",
+                hint=f"Keep records for {self._windows.horizon_ms / 3_600_000:.1f} hours and more, for the windows. "
+                "To go on without them: freshet streams admit-lost "
+                f"--topic {self._topic.name} --partition {self._partition} --reason WHY",
             )
         if committed and log_end < committed.next_offset:
             raise LogLost(
@@ -116,7 +120,7 @@ class PartitionWriter:
         """
         if self._broken:
             raise ChainBroken(f"partition {self._partition} of {self._topic.name} is fed after a commit that failed")
-        committed = 0
+        committed, self.fell_back = 0, None
         self._broken = True  # until this call has come through
         try:
             folding = self._pipeline.process(records)
@@ -125,13 +129,13 @@ class PartitionWriter:
                 self._commit(closed, tell)
                 committed += 1
             self._spill()
-        except ChainTaken:
+        except (ChainTaken, StateDamaged) as error:
+            self.fell_back = error.with_traceback(None)
+            if isinstance(error, StateDamaged):
+                self.state.reset()
             self.close()
             self._recover()
-        except StateDamaged:
-            self.state.reset()
-            self.close()
-            self._recover()
+            self._start_chain()
         self._broken = False
         return committed
 
@@ -146,7 +150,7 @@ class PartitionWriter:
 
         Afterwards the chain goes on at `log_start`, under `windows` if they are given and other ones: make a new writer
         for them. What was remembered of earlier records is forgotten, and clicks that waited for a request leave as
-        orphans. Raises `UsageError` for a chain that has not begun.
+        orphans. Raises `UsageError` for a chain that has not begun, and where the state has to be rebuilt first.
         """
         head = self.committed
         if head is None:
@@ -154,6 +158,12 @@ class PartitionWriter:
         after = windows or self._windows
         if log_start <= self.expected and after == self._windows:
             return None
+        if self._pipeline.rebuilding and log_start <= self.expected:
+            raise UsageError(
+                f"the local state of partition {self._partition} of {self._topic.name} is gone, and with it the clicks "
+                "that wait for their requests; the log still holds what it is rebuilt from",
+                hint="Run a worker under the settings of before until it has committed a shard, then say it again.",
+            )
         if self._pipeline.rebuilding:  # its state is gone too, and cannot be rebuilt any more
             self._pipeline = self._pipeline_after(head, Joiner(self._windows, self.state, Reading(head.watermark)), ())
         self._commit(self._pipeline.lost(log_start, reason, after), lambda closed, seconds: None)
@@ -171,6 +181,10 @@ class PartitionWriter:
         self._committer.commit(
             closed.body, closed.files, closed.changes, lambda: tell(closed, time.perf_counter() - began)
         )
+
+    def _start_chain(self) -> None:
+        if self.committed is None and self._began:
+            self._pipeline.start_at(*self._began)
 
     def _spill(self) -> None:
         """Keep memory bounded in a rebuild, which commits nothing: a DB without a position is of no use to anybody."""

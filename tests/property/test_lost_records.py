@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NoReturn
 
 import msgspec
 import pytest
@@ -16,6 +17,7 @@ from streams.clock import Leaps
 from streams.join import Windows
 from streams.pipeline import Rotation
 from streams.records import Record
+from streams.replay import Owner, Rules
 from streams.shard_writer import PartitionWriter
 from tests.support.logs import MINUTE, ONE_PARTITION, START, mixed_log, records
 
@@ -137,6 +139,24 @@ def test_other_windows_are_refused_until_an_operator_means_them(tmp_path: Path) 
     writer_at(tmp_path, longer).close()
 
 
+def test_other_windows_wait_until_a_state_that_is_gone_has_been_rebuilt(tmp_path: Path) -> None:
+    log = records([Click("u", "i", START, START, "e", "r-lost"), *[Tick(START + at * 30_000) for at in range(1, 9)]])
+    fed(tmp_path, log, 2)
+    StateDB.drop(Layout(tmp_path).stream_state("events", 0))
+    longer = msgspec.structs.replace(SHORT, park_ms=600_000)
+    writer = writer_at(tmp_path)
+    with pytest.raises(UsageError, match="the clicks that wait") as refused:
+        writer.admit_lost(0, "clicks come later now", longer)
+    assert "worker" in refused.value.hint
+    writer.close()
+    fed(tmp_path, log, 9)
+    writer = writer_at(tmp_path)
+    assert writer.admit_lost(0, "clicks come later now", longer) is not None
+    writer.close()
+    found = shards.read_from(shards.chain(Layout(tmp_path), "events", 0))
+    assert [sample.joined for sample in found] == ["orphan"]
+
+
 def test_a_source_that_goes_back_within_a_chunk_is_read_once(tmp_path: Path) -> None:
     log = records([Click("u", f"i{number}", START, START) for number in range(3)] + [Tick(START + 30_000)])
     writer = writer_at(tmp_path)
@@ -148,17 +168,18 @@ def test_a_source_that_goes_back_within_a_chunk_is_read_once(tmp_path: Path) -> 
     assert [sample.source.offset for sample in shards.read_from(chain)] == [0, 1, 2]
 
 
+def damaged(*keys_or_changes: object) -> NoReturn:
+    raise StateDamaged("the state", "a block")
+
+
 def test_a_state_that_proves_damaged_is_rebuilt_from_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     log = records(mixed_log(4))
     writer = writer_at(tmp_path)
     writer.begin(0, len(log))
     writer.feed(log[:150])
-
-    def damaged(keys: object) -> list[bytes | None]:
-        raise StateDamaged("the state", "a block")
-
     monkeypatch.setattr(writer.state, "get_many", damaged)
     writer.feed(log[writer.expected : 200])
+    assert isinstance(writer.fell_back, StateDamaged)
     assert writer.expected < 150
     writer.feed(log[writer.expected :])
     writer.close()
@@ -166,3 +187,43 @@ def test_a_state_that_proves_damaged_is_rebuilt_from_the_log(tmp_path: Path, mon
     fed(undisturbed, log, len(log))
     digests = [shards.samples_digest(shards.chain(Layout(folder), "events", 0)) for folder in (tmp_path, undisturbed)]
     assert digests[0] == digests[1]
+
+
+def test_a_new_chain_whose_state_proves_damaged_begins_again_where_it_began(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = records(mixed_log(4), first=1000)
+    writer = writer_at(tmp_path)
+    writer.begin(1000, 1000 + len(log), first=1010)
+    monkeypatch.setattr(writer.state, "write", damaged)
+    writer.feed(log)
+    assert (writer.committed is None, writer.expected) == (True, 1000)
+    writer.check_log(1000, 1000 + len(log))
+    writer.feed(log)
+    writer.close()
+    undisturbed = writer_at(tmp_path / "undisturbed")
+    undisturbed.begin(1000, 1000 + len(log), first=1010)
+    undisturbed.feed(log)
+    undisturbed.close()
+    chains = [shards.chain(Layout(folder), "events", 0) for folder in (tmp_path, tmp_path / "undisturbed")]
+    assert shards.samples_digest(chains[0]) == shards.samples_digest(chains[1])
+    assert next(entry.body.first_offset for entry in chains[0].entries()) == 1010
+
+
+def test_a_replay_whose_state_proves_damaged_says_so_and_goes_on_when_run_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = [record.value or b"" for record in records(mixed_log(4))]
+    rules = Rules(SHORT, ROTATION)
+    owner = Owner(Layout(tmp_path), ONE_PARTITION, rules, [0])
+    owner.feed(0, 0, values[:150])
+    monkeypatch.setattr(StateDB, "get_many", damaged)
+    with pytest.raises(StateDamaged):
+        owner.feed(0, 150, values[150:])
+    monkeypatch.undo()
+    owner.close()
+    again, whole = (Owner(Layout(folder), ONE_PARTITION, rules, [0]) for folder in (tmp_path, tmp_path / "undisturbed"))
+    for run in (again, whole):
+        run.feed(0, run.expected[0], values[run.expected[0] :])
+        run.close()
+    assert again.digests == whole.digests
