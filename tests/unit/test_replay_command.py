@@ -67,6 +67,7 @@ def test_interrupted_or_killed_it_leaves_no_process_and_goes_on_when_run_again(
             os.kill(child, signal.SIGCONT)
         assert process.ended() == (130 if blow == signal.SIGINT else -9)
         wait_for(lambda: not any(map(running, children)), what="the end of the children")
+    assert len(children) == 2
     assert "Traceback" not in process.errors
     replayed(root, *arguments(log))
     assert digests(Layout(root), "events") == live_digests(mixed_events(21, 1_500), tmp_path / "live")
