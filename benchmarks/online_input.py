@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import torch
 
@@ -12,6 +10,7 @@ from benchmarks.torch_loop import Clicks
 from contracts import bases
 from contracts.arrays import Floats, pack
 from contracts.bases import Base, BaseStore, Items, OpenBase, Towers, cpu_family, pack_items, pack_users
+from contracts.events import Context
 from contracts.features import FeatureSpec
 from contracts.layout import Layout
 from contracts.rows import Row
@@ -19,9 +18,9 @@ from streams.join import Windows
 from streams.pipeline import Rotation
 from streams.records import Topic
 from streams.replay import Replay, Rules
-from trainer.block_fold import Block
 from trainer.negatives import POWER
 from trainer.settings import OnlineUpdate
+from trainer.shard_feed import SampleColumns
 from trainer.towers import TwoTowers
 
 WIDTH = 64
@@ -59,23 +58,16 @@ def write_base(layout: Layout, log: ClickLog, base_id: str) -> OpenBase:
     return BaseStore(layout).write(_manifest(base_id, towers), files)
 
 
-def blocks(base: OpenBase, log: ClickLog, count: int) -> Iterator[Block]:
-    """Yield `count` full blocks as the learner hands them to the fold, each of other users."""
-    dice = np.random.default_rng(log.seed)
-    size = base.manifest.online.block_samples
-    shares = log.shares()
-    for number in range(count):
-        yield Block(
-            name="benchmark",
-            ordinal=number * size,
-            context=torch.zeros(size, WIDTH),
-            user_at=torch.arange(size),
-            targets=torch.from_numpy(dice.choice(log.items, size=size, p=shares)),
-            learns=torch.ones(size, dtype=torch.bool),
-            own=unit_vectors(dice, size) * np.float32(0.3),
-            weights=shares * log.clicks,
-            offset=torch.from_numpy(np.log(shares * log.clicks + 0.3).astype(np.float32)),
-        )
+def decoded(base: OpenBase, log: ClickLog, count: int) -> list[SampleColumns]:
+    """Return `count` clicks of the log's making as full blocks of decoded samples, spread evenly over its time."""
+    dice, size = np.random.default_rng(log.seed), base.manifest.online.block_samples
+    users = [f"u{number:07d}" for number in dice.integers(log.users, size=count).tolist()]
+    items = [f"i{number:06d}" for number in dice.choice(log.items, size=count, p=log.shares()).tolist()]
+    times = START_MS + np.arange(count, dtype=np.int64) * log.span_ms // count
+    nothing = [Context()] * size
+    starts = range(0, count - size + 1, size)
+    spans = [(start, slice(start, start + size)) for start in starts]
+    return [SampleColumns(at, users[span], items[span], nothing, times[span], times[span]) for at, span in spans]
 
 
 def plain_clicks(base: OpenBase, log: ClickLog, count: int) -> Clicks:

@@ -1,14 +1,15 @@
 """Headline figure: samples/s of the online update on one thread, against a plain torch loop at its best batch size.
 
-Two figures of ours beside the same peer: the whole update, from committed shards to committed deltas (read, decode,
-score with what is served and with the frozen base, learn, commit), and the arithmetic of its blocks alone.
+Two figures of ours: from decoded samples to committed rows (encode, learn, commit deltas with fsync, state DB and all),
+beside the loop with shared negatives and the one with in-batch negatives; and the whole of a worker, which also reads
+and decodes shards and scores every block with what is served and with the frozen base before it learns it.
 """
 
 from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
@@ -16,23 +17,33 @@ import torch
 
 from benchmarks.click_log import WARM_UP, ClickLog
 from benchmarks.figures import Comparison, Figure, compared, spread, this_machine
-from benchmarks.online_input import TOPIC, WIDTH, blocks, plain_clicks, write_base, write_shards
+from benchmarks.online_input import TOPIC, WIDTH, decoded, plain_clicks, write_base, write_shards
 from benchmarks.rounds import Say, interleaved
 from benchmarks.scratch import scratch_folder
-from benchmarks.torch_loop import BATCHES, NEGATIVES, Clicks, torch_rate
+from benchmarks.torch_loop import BATCHES, NEGATIVES, Clicks, in_batch_rate, torch_rate
+from contracts import commit, deltas
 from contracts.bases import OpenBase
+from contracts.commit import Committer
+from contracts.deltas import Delta
 from contracts.errors import FreshetError
 from contracts.layout import Layout
 from trainer.block_fold import BlockFold
+from trainer.block_input import BlockEncoder
+from trainer.block_learner import BlockLearner, Start
+from trainer.delta_content import body, content
 from trainer.one_thread import one_thread
 from trainer.online import OnlineWorker
 from trainer.settings import TrainerSettings
+from trainer.shard_feed import SampleColumns
 
 SAMPLES_PER_HOUR = 10_000  # of the log's own time, in the one topic-partition
 HOUR_MS = 3_600_000
+INTERVAL_MS = 1_800_000
 PEER = "plain torch loop"
-UPDATE = Comparison("online update from committed shards to committed deltas, one thread", "samples/s", PEER, 1.0)
-FOLD = Comparison("online update, arithmetic of its blocks alone, one thread", "samples/s", PEER, 1.0)
+IN_BATCH_PEER = "plain torch loop, in-batch negatives, batch 4,096"
+ROWS = Comparison("online update from decoded samples to committed rows, one thread", "samples/s", PEER, 1.0, 3.0)
+IN_BATCH = Comparison("online update from decoded samples to committed rows, one thread", "samples/s", IN_BATCH_PEER, 5.0)
+UPDATE = Comparison("online worker, scoring of every block included, one thread", "samples/s", PEER)
 
 
 @dataclass(frozen=True)
@@ -78,28 +89,43 @@ def update_rate(layout: Layout, base: OpenBase, samples: int) -> float:
     return folded / seconds
 
 
-def fold_rate(base: OpenBase, load: Load) -> float:
-    """Return samples/s of the fold alone: full blocks, made beforehand, one after the other."""
-    fold, common = BlockFold(base), base.common
-    size = base.manifest.online.block_samples
-    ready = list(blocks(base, load.log, load.samples // size))
-    with torch.no_grad():
-        started = time.perf_counter()
-        for block in ready:
-            common = fold.step(block, common).common
-        return len(ready) * size / (time.perf_counter() - started)
+def rows_rate(layout: Layout, base: OpenBase, blocks: Sequence[SampleColumns]) -> float:
+    """Return samples/s from decoded samples to committed deltas on `base`, which must have no deltas yet."""
+    encoder, fold = BlockEncoder(base), BlockFold(base, base.manifest.online)
+    chain = deltas.chain(layout, base.manifest.base_id, 0)
+    committer, _ = commit.recover("deltas", chain, layout.trainer_state(base.manifest.base_id, 0))
+    started = time.perf_counter()
+    learner = BlockLearner(base, "benchmark", fold, Start(None, base.manifest.cut_watermark, base.trend))
+    boundary = int(blocks[0].watermarks[0]) // INTERVAL_MS * INTERVAL_MS + INTERVAL_MS
+    for block in blocks:
+        while int(block.watermarks[0]) >= boundary:
+            _commit(committer, learner, base, (block.first_ordinal, boundary))
+            boundary += INTERVAL_MS
+        learner.learn(encoder.encode(block))
+    _commit(committer, learner, base, (blocks[-1].next_ordinal, boundary))
+    seconds = time.perf_counter() - started
+    committer.state.close()
+    return sum(map(len, blocks)) / seconds
+
+
+def _commit(committer: Committer[Delta], learner: BlockLearner, base: OpenBase, reached: tuple[int, int]) -> None:
+    found = content(learner, reached[1])
+    made = body(base, 0, reached, learner, len(found.rows))
+    committer.commit(made, {deltas.ROWS: found.data}, (found.keys,))
+    learner.commit()
 
 
 def _sides(layout: Layout, load: Load) -> dict[str, Callable[[], float]]:
     log, numbers = load.log, itertools.count(1)
     base = write_base(layout, log, "fold")
-    clicks = plain_clicks(base, log, load.peer_samples)
+    clicks, blocks = plain_clicks(base, log, load.peer_samples), decoded(base, log, load.peer_samples)
     torch.manual_seed(log.seed)
     ours: dict[str, Callable[[], float]] = {
         "update": lambda: update_rate(
             layout, write_base(layout, log, f"update-{next(numbers)}"), load.samples + WARM_UP
         ),
-        "fold": lambda: fold_rate(base, load),
+        "rows": lambda: rows_rate(layout, write_base(layout, log, f"rows-{next(numbers)}"), blocks),
+        "in batch": lambda: in_batch_rate(clicks, 4096),
     }
     return ours | {_peer(batch): _torch_side(clicks, batch) for batch in BATCHES}
 
@@ -123,12 +149,13 @@ def _figures(found: dict[str, list[float]], load: Load) -> list[Figure]:
     )
     ours = (
         f"Ours: d = {WIDTH}, {negatives}, blocks of {online.block_samples}, {online.common_steps} common steps and an "
-        f"own one, {load.samples:,} samples at {SAMPLES_PER_HOUR:,} an hour"
+        f"own one, at {SAMPLES_PER_HOUR:,} samples an hour of the log, a delta each half hour of it, fsync and all"
     )
     machine, theirs = this_machine(), found[_peer(best)]
-    whole = f"{ours}; reading, decoding, scoring of both arms and commits with fsync included. {peer}"
-    alone = f"{ours}, as full blocks made beforehand; nothing but the two kinds of steps. {peer}"
+    in_batch = f"Peer: the same loop, a batch of 4,096 being its own negatives. {ours}"
+    whole = f"{ours}; reading, decoding and scoring of both arms included. {peer}"
     return [
+        compared(ROWS, found["rows"], theirs, machine, f"{ours}. {peer}"),
+        compared(IN_BATCH, found["rows"], found["in batch"], machine, in_batch),
         compared(UPDATE, found["update"], theirs, machine, whole),
-        compared(FOLD, found["fold"], theirs, machine, alone),
     ]

@@ -58,6 +58,12 @@ class Arrays:
         except UnicodeDecodeError:
             raise Corrupt(self._what, f"column {name}") from None
 
+    def coded_texts(self, name: str) -> tuple[Integers, list[str]]:
+        """Return a text column as codes, int64 [n], and the distinct texts that they are positions of."""
+        known: dict[str, int] = {}
+        codes = [known.setdefault(text, len(known)) for text in self.texts(name)]
+        return np.array(codes, dtype=np.int64), list(known)
+
     def floats(self, name: str, *shape: int) -> Floats:
         """Return a float32 array of `shape` (-1: any length)."""
         return cast(Floats, self._shaped(name, np.float32, shape))

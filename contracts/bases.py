@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import secrets
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Literal
@@ -22,9 +23,10 @@ from contracts.errors import Corrupt, MissingInput, UnknownSchema
 from contracts.features import FeatureSpec
 from contracts.layout import Layout
 from contracts.partitions import PARTITIONER
-from contracts.rows import Row, pack_rows, unpack_rows
+from contracts.rows import Row, RowTable, pack_rows, unpack_table
 
-SCHEMA = "freshet.base/1"
+SCHEMA = "freshet.base/2"
+OLDER = ("freshet.base/1",)  # without `own_scale`, and without some online settings
 MANIFEST = "base.json"
 DENSE, USERS, ITEMS, TREND = "dense.safetensors", "users.safetensors", "items.safetensors", "trend.safetensors"
 USER_TOWER, USER_TOWER_INT8, ITEM_TOWER = "user_tower.onnx", "user_tower_int8.onnx", "item_tower.onnx"
@@ -66,12 +68,15 @@ class OnlineSettings(msgspec.Struct, frozen=True):
     negatives: int = 0
     norm_cap: float = 10.0
     admit_after: int = 1
+    row_ttl_ms: Count = 7_776_000_000
+    most_clicks: Count = 32
 
 
 class Base(msgspec.Struct, frozen=True):
     """`base.json`. `cut`: next ordinal by partition, all before it is in this base; `days`: those it was trained on.
 
-    `parent` is the full base it was warm-started from (empty: from scratch), never an online branch.
+    `parent` is the full base it was warm-started from (empty: from scratch), never an online branch. Own rows stand in
+    the users file as they were learned; whoever answers with them multiplies them by `own_scale` (they are overfitted).
     """
 
     base_id: str
@@ -90,6 +95,7 @@ class Base(msgspec.Struct, frozen=True):
     cpu_family: str
     seed: int
     metrics: dict[str, float]
+    own_scale: NotNegative = 1.0
     files: tuple[DataFile, ...] = ()
     partitioner: str = PARTITIONER
     schema: str = SCHEMA
@@ -153,7 +159,7 @@ def parse(document: bytes, what: str) -> Base:
     """Decode the document inside `base.json`. Raises `Corrupt`, `UnknownSchema`."""
     try:
         schema = msgspec.json.decode(document, type=dict[str, msgspec.Raw]).get("schema", msgspec.Raw(b'""'))
-        if msgspec.json.decode(schema) != SCHEMA:
+        if msgspec.json.decode(schema) not in (SCHEMA, *OLDER):
             raise UnknownSchema(f"{what} has schema {bytes(schema).decode()}, this version reads {SCHEMA!r}")
         base = msgspec.json.decode(document, type=Base)
     except ValueError as error:  # MsgspecError, UnicodeDecodeError
@@ -206,9 +212,14 @@ class OpenBase:
         return Arrays(self.file(USERS), USERS).floats("common", self.manifest.towers.width)
 
     @cached_property
-    def rows(self) -> dict[str, Row]:
-        """The own rows of all users that the base knows."""
-        return unpack_rows(Arrays(self.file(USERS), USERS), self.manifest.towers.width, USERS)
+    def rows(self) -> RowTable:
+        """The rows of all users that the base knows, own rows scaled by `own_scale`: what answers and learns online."""
+        return self.learned_rows.scaled(self.manifest.own_scale)
+
+    @property
+    def learned_rows(self) -> RowTable:
+        """The same with own rows as the full retrain left them, read anew: where the next retrain goes on."""
+        return unpack_table(Arrays(self.file(USERS), USERS), self.manifest.towers.width, USERS)
 
     @cached_property
     def trend(self) -> dict[str, float]:
@@ -218,7 +229,7 @@ class OpenBase:
         return dict(zip(ids, arrays.doubles("counts", len(ids)).tolist(), strict=True))
 
 
-def pack_users(common: Floats, rows: dict[str, Row], width: int) -> bytes:
+def pack_users(common: Floats, rows: Mapping[str, Row], width: int) -> bytes:
     """Return the users file."""
     return pack({"common": common, **pack_rows(rows, width)})
 

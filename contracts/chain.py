@@ -71,12 +71,14 @@ def decoder(kind: type[Kind]) -> msgspec.json.Decoder[Kind]:
 class Chain(Generic[Body]):
     """A chain in `directory` whose bodies are of type `body_type` under the schema name `schema`.
 
+    Manifests of an `older` schema are read as well: what they lack has a default in `body_type`.
+
     Reading never writes. Several processes may hold the same chain; of two that create the same number one wins.
     """
 
-    def __init__(self, directory: Path, schema: str, body_type: type[Body]) -> None:
+    def __init__(self, directory: Path, schema: str, body_type: type[Body], older: tuple[str, ...] = ()) -> None:
         self.directory = directory
-        self.schema = schema
+        self.schema, self._read = schema, (schema, *older)
         self.body_type = body_type
 
     def head(self, known: int = 0) -> Entry[Body] | None:
@@ -112,7 +114,7 @@ class Chain(Generic[Body]):
         document, seal = sealed.unseal(data, what)
         try:
             manifest = decoder(Manifest).decode(document)
-            if manifest.schema != self.schema:
+            if manifest.schema not in self._read:
                 raise UnknownSchema(f"{what} has schema {manifest.schema!r}, this version reads {self.schema!r}")
             body = decoder(self.body_type).decode(manifest.body)
         except ValueError as error:  # MsgspecError, UnicodeDecodeError

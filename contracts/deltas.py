@@ -12,16 +12,18 @@ from contracts.arrays import Arrays, Column, Floats, pack
 from contracts.chain import Chain, Entry
 from contracts.errors import WrongParent
 from contracts.layout import Layout
-from contracts.rows import Row, pack_rows, unpack_rows
+from contracts.rows import Row, RowTable, pack_table, unpack_rows
 
-SCHEMA = "freshet.delta/1"
+SCHEMA = "freshet.delta/2"
+OLDER = ("freshet.delta/1",)  # without `reasons`
 ROWS, VALIDATION = "safetensors", "validation.jsonl"
 
 
 class Delta(msgspec.Struct, frozen=True):
     """Body of a delta's manifest: samples [first_ordinal, next_ordinal) of `partition`, folded onto `base_id`.
 
-    `samples` sums to `learned` (made a row step), `trend_only` (item without a vector) and `set_aside` (guards).
+    `samples` sums to `learned` (made a row step), `trend_only` (item without a vector) and `set_aside` (guards), which
+    is the sum of `reasons` (empty in deltas of before there were any).
     """
 
     base_id: str
@@ -41,6 +43,7 @@ class Delta(msgspec.Struct, frozen=True):
     trend_only: int
     set_aside: int
     touched_rows: int
+    reasons: dict[str, int] = {}
 
 
 DeltaChain = Chain[Delta]
@@ -78,11 +81,16 @@ class Changes:
 
 def chain(layout: Layout, base_id: str, partition: int) -> DeltaChain:
     """Return the chain of one (base, partition) under `layout`."""
-    return Chain(layout.deltas(base_id, partition), SCHEMA, Delta)
+    return Chain(layout.deltas(base_id, partition), SCHEMA, Delta, OLDER)
 
 
 def encode(changes: Changes, width: int) -> bytes:
     """Return the rows file of a delta; the same changes give the same bytes."""
+    return encode_table(changes, RowTable.of(changes.rows, width))
+
+
+def encode_table(changes: Changes, rows: RowTable) -> bytes:
+    """Return the rows file of a delta whose rows are those of a table with sorted users, and not `changes.rows`."""
     items, waiting = sorted(changes.trend), sorted(changes.admission)
     columns: dict[str, Column] = {
         "common": changes.common,
@@ -93,7 +101,7 @@ def encode(changes: Changes, width: int) -> bytes:
         "admission_users": waiting,
         "admission_clicks": np.array([changes.admission[user] for user in waiting], dtype=np.int64),
     }
-    return pack({**columns, **pack_rows(changes.rows, width)})
+    return pack({**columns, **pack_table(rows)})
 
 
 def decode(data: bytes, width: int, what: str = "a delta") -> Changes:

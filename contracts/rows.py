@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from contracts.arrays import Arrays, Column, Floats
+from contracts.arrays import Arrays, Column, Floats, Integers
 from contracts.errors import Corrupt
 
 RING = 64
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Row:
     """One user's online state.
 
@@ -26,36 +26,133 @@ class Row:
     last_event_time: int
     ring: tuple[str, ...]
 
+    def __eq__(self, other: object) -> bool:
+        """Equal rows have the same numbers; a NaN equals nothing."""
+        if not isinstance(other, Row):
+            return NotImplemented
+        facts = (self.clicks, self.last_event_time, self.ring) == (other.clicks, other.last_event_time, other.ring)
+        return facts and np.array_equal(self.own, other.own)
+
+    __hash__ = None  # type: ignore[assignment]  # of a row with an array nobody makes a key
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the rows of a table rest on: int64 [n] each; times in ms."""
+
+    clicks: Integers
+    last_event_time: Integers
+
+
+@dataclass(frozen=True)
+class Rings:
+    """The rings of a table: `ends` int64 [n], `codes` positions in `items`, rings one after the other."""
+
+    ends: Integers
+    codes: Integers
+    items: list[str]
+
+
+class RowTable(Mapping[str, Row]):
+    """Rows by user, as arrays; a `Row` is made when one is asked for.
+
+    `users`: n distinct ids; `own`: float32 [n, width]; `clicks`, `last_event_time`: int64 [n]; `ring_ends`: int64 [n],
+    where each ring ends in `ring_codes`, int32 or int64, positions in `items`. None of them may be changed.
+    """
+
+    def __init__(self, users: list[str], own: Floats, evidence: Evidence, rings: Rings) -> None:
+        self.users, self.own = users, own
+        self.evidence, self.rings = evidence, rings
+        self._at = {user: at for at, user in enumerate(users)}
+
+    @classmethod
+    def of(cls, rows: Mapping[str, Row], width: int) -> RowTable:
+        """Return the table of `rows`, sorted by user id."""
+        users = sorted(rows)
+        ordered = [rows[user] for user in users]
+        codes: dict[str, int] = {}
+        ring_codes = [codes.setdefault(item, len(codes)) for row in ordered for item in row.ring]
+        return cls(
+            users,
+            np.stack([row.own for row in ordered]).astype(np.float32, copy=False)
+            if ordered
+            else np.zeros((0, width), np.float32),
+            Evidence(
+                np.array([row.clicks for row in ordered], dtype=np.int64),
+                np.array([row.last_event_time for row in ordered], dtype=np.int64),
+            ),
+            Rings(
+                np.cumsum([len(row.ring) for row in ordered], dtype=np.int64),
+                np.array(ring_codes, dtype=np.int64),
+                list(codes),
+            ),
+        )
+
+    def position(self, user: str) -> int:
+        """Return where a user's row stands, -1 for nowhere."""
+        return self._at.get(user, -1)
+
+    def ring_of(self, at: int) -> Integers:
+        """Return the ring of the row at `at`, positions in `rings.items`, oldest first."""
+        ends = self.rings.ends
+        return self.rings.codes[int(ends[at - 1]) if at else 0 : int(ends[at])]
+
+    def scaled(self, factor: float) -> RowTable:
+        """Return the same rows, own rows times `factor`."""
+        if factor == 1.0:
+            return self
+        return RowTable(self.users, self.own * np.float32(factor), self.evidence, self.rings)
+
+    def __getitem__(self, user: str) -> Row:
+        at = self._at[user]
+        ring = tuple([self.rings.items[code] for code in self.ring_of(at).tolist()])
+        return Row(self.own[at], int(self.evidence.clicks[at]), int(self.evidence.last_event_time[at]), ring)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.users)
+
+    def __len__(self) -> int:
+        return len(self.users)
+
 
 def pack_rows(rows: Mapping[str, Row], width: int) -> dict[str, Column]:
     """Return the columns of `rows`, sorted by user id."""
-    users = sorted(rows)
-    ordered = [rows[user] for user in users]
-    own = np.stack([row.own for row in ordered]) if ordered else np.zeros((0, width), np.float32)
+    return pack_table(RowTable.of(rows, width))
+
+
+def pack_table(table: RowTable) -> dict[str, Column]:
+    """Return the columns of a table, whose users must be sorted."""
+    items = table.rings.items
     return {
-        "users": users,
-        "own": own.astype(np.float32, copy=False),
-        "clicks": np.array([row.clicks for row in ordered], dtype=np.int64),
-        "last_event_time": np.array([row.last_event_time for row in ordered], dtype=np.int64),
-        "ring_ends": np.cumsum([len(row.ring) for row in ordered], dtype=np.int64),
-        "ring_items": [item for row in ordered for item in row.ring],
+        "users": table.users,
+        "own": table.own,
+        "clicks": table.evidence.clicks,
+        "last_event_time": table.evidence.last_event_time,
+        "ring_ends": table.rings.ends,
+        "ring_items": [items[code] for code in table.rings.codes.tolist()],
     }
 
 
-def unpack_rows(arrays: Arrays, width: int, what: str) -> dict[str, Row]:
-    """Return the rows of `pack_rows`. Raises `Corrupt`."""
+def unpack_table(arrays: Arrays, width: int, what: str) -> RowTable:
+    """Return the table of `pack_rows`. Raises `Corrupt`."""
     users = arrays.texts("users")
     own = arrays.floats("own", len(users), width)
-    clicks = arrays.integers("clicks", len(users)).tolist()
-    times = arrays.integers("last_event_time", len(users)).tolist()
-    ends = arrays.integers("ring_ends", len(users)).tolist()
-    items = arrays.texts("ring_items")
-    starts = [0, *ends][: len(users)]
-    rings = [tuple(items[start:end]) for start, end in zip(starts, ends, strict=True)]
-    if sum(map(len, rings)) != len(items) or len(set(users)) != len(users):
-        raise Corrupt(what, "column ring_ends or users")
-    facts = zip(users, own, clicks, times, rings, strict=True)
-    return {user: Row(vector, seen, time, ring) for user, vector, seen, time, ring in facts}
+    clicks = arrays.integers("clicks", len(users))
+    times = arrays.integers("last_event_time", len(users))
+    ends = arrays.integers("ring_ends", len(users))
+    codes, items = arrays.coded_texts("ring_items")
+    lengths = np.diff(ends, prepend=0)
+    if np.any(lengths < 0) or int(lengths.sum()) != len(codes):
+        raise Corrupt(what, "column ring_ends")
+    table = RowTable(users, own, Evidence(clicks, times), Rings(ends, codes, items))
+    if len(table._at) != len(users):
+        raise Corrupt(what, "column users")
+    return table
+
+
+def unpack_rows(arrays: Arrays, width: int, what: str) -> dict[str, Row]:
+    """Return the rows of `pack_rows`, one by one. Raises `Corrupt`."""
+    return dict(unpack_table(arrays, width, what))
 
 
 def pushed(ring: tuple[str, ...], item_id: str) -> tuple[str, ...]:

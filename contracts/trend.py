@@ -6,20 +6,25 @@ Counts are forward-decayed (Cormode et al. 2009, "Forward decay", section III): 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from contracts.arrays import Doubles
+from contracts.arrays import Doubles, Integers
 
 MAX_EXPONENT = 900.0
+
+
+def weights(event_times: Integers, t0: int, half_life_ms: int) -> Doubles:
+    """Return what clicks at `event_times` (int64, ms) add to the counts of their items; finite for any time."""
+    exponents = (event_times - t0) / half_life_ms
+    return np.asarray(np.exp2(np.clip(exponents, -MAX_EXPONENT, MAX_EXPONENT)), dtype=np.float64)
 
 
 def weight(event_time: int, t0: int, half_life_ms: int) -> float:
     """Return what a click at `event_time` (ms) adds to the count of its item; finite for any time."""
     exponent = (event_time - t0) / half_life_ms
-    return math.pow(2.0, min(max(exponent, -MAX_EXPONENT), MAX_EXPONENT))
+    return float(np.exp2(min(max(exponent, -MAX_EXPONENT), MAX_EXPONENT)))
 
 
 def decayed(counts: Doubles, now: int, t0: int, half_life_ms: int) -> Doubles:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
 from contracts import deltas
+from contracts.arrays import Floats
 from contracts.bases import OpenBase
 from contracts.chain import Entry
-from contracts.deltas import Changes, Delta
+from contracts.deltas import Delta
 from contracts.errors import FreshetError, PublishRefused
+from contracts.rows import Row
 from contracts.served import Gate
 from publisher.candidate import Advance, Candidate
 
@@ -98,7 +100,7 @@ def _unusable(candidate: Candidate) -> Iterator[str]:
             except FreshetError as error:
                 yield f"{_name(advance, entry)}: {error}"
                 continue
-            if fault := _not_finite(changes):
+            if fault := _not_finite(changes.common, changes.rows, changes.trend):
                 yield f"{_name(advance, entry)}: {fault}"
 
 
@@ -110,19 +112,19 @@ def _base_fault(base: OpenBase) -> str:
             unusable = np.flatnonzero(~np.isfinite(numbers.reshape(len(items.ids), -1)).all(axis=1))
             if len(unusable):
                 return f"{len(unusable)} {name} are not finite, the first is that of item {items.ids[unusable[0]]!r}"
-        return _not_finite(Changes(base.common, 0, base.rows, trend=base.trend))
+        return _not_finite(base.common, base.rows, base.trend)
     except FreshetError as error:
         return str(error)
 
 
-def _not_finite(changes: Changes) -> str:
+def _not_finite(common: Floats, rows: Mapping[str, Row], trend: Mapping[str, float]) -> str:
     """Name the first thing in a delta or base that is no finite number (or no possible count), empty if all is well."""
-    if not np.all(np.isfinite(changes.common)):
+    if not np.all(np.isfinite(common)):
         return "the common row is not finite"
-    users = [user for user, row in changes.rows.items() if not np.all(np.isfinite(row.own))]
+    users = [user for user, row in rows.items() if not np.all(np.isfinite(row.own))]
     if users:
         return f"{len(users)} rows are not finite, the first is that of user {users[0]!r}"
-    items = [item for item, count in changes.trend.items() if not 0 <= count < np.inf]
+    items = [item for item, count in trend.items() if not 0 <= count < np.inf]
     return f"{len(items)} trend counts are impossible, the first is that of item {items[0]!r}" if items else ""
 
 

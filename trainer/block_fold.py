@@ -5,43 +5,61 @@
     g_j = (softmax((q(h_j) V' + o) / T) V - v_{i_j}) / T     e_u      -= step * sum of g_j over the user's samples
 
 q is the identity (dot) or h / |h| / temperature (cosine), through which the gradient is pulled back. o holds the bias
-and the trend prior. Shapes are fixed by the settings (short blocks are padded), so a block gives the same bits wherever
-it is folded on one build and CPU family; run it under `one_thread`.
+and the trend prior. V are all items or drawn ones, corrected by logQ, beside each sample's own clicked item.
+
+H V' is computed once: while the common row moves, all dot products move by one and the same vector. And the common row
+needs but a weighted sum of softmaxes, not one gradient per sample: one product of matrices per block, a second one for
+own rows. Shapes are fixed by the settings (short blocks are padded), so a block gives the same bits wherever it is
+folded on one build and CPU family; run it under `one_thread`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
-import torch
-from torch import Tensor
+import numpy.typing as npt
 
-from contracts.arrays import Doubles, Floats
+from contracts.arrays import Floats, Integers
 from contracts.bases import OnlineSettings, OpenBase, Towers
-from trainer.negatives import CountSampler, numbers_of
-from trainer.towers import TINY, user_vector
+from trainer.towers import TINY
+
+Flags = npt.NDArray[np.bool_]
+NEVER = np.float32(-1e30)
+LARGEST = np.float32(1e12)
+
+
+class Rivals(NamedTuple):
+    """The items that the clicked ones compete with, M of them; shared by a block.
+
+    `at`: int64 [M], positions, ascending, each once. `vectors`: float32 [M, d]. `log_expected`: float32 [M], the log of
+    how often each is expected, over how often it was drawn (0 where every item is there once).
+    """
+
+    at: Integers
+    vectors: Floats
+    log_expected: Floats
 
 
 @dataclass(frozen=True)
 class Block:
-    """One block, padded to B = block_samples; U = its users.
+    """One block, padded to B = block_samples; U = its users, at most B.
 
-    `name` keys its negatives. `context`: MLP(context), float32 [B, d]. `user_at`: int64 [B], positions among its users.
-    `targets`: int64 [B], positions of the clicked items. `learns`: bool [B], false for padding and for samples that
-    make no step. `own`: float32 [U, d], own rows before the block. `weights`: float64 [N], what negatives are drawn by.
-    `offset`: float32 [N], the part of the score that does not depend on the user.
+    `context`: MLP(context), float32 [B, d]. `user_at`: int64 [B], positions among its users. `targets`: int64 [B],
+    positions of the clicked items. `learns`: bool [B], false for padding and for samples that make no step. `own`:
+    float32 [U, d], own rows before the block. `offset`: float32 [M], `target_offset`: float32 [B], the part of the
+    score that does not depend on the user, of the rivals and of the clicked items.
     """
 
-    name: str
-    ordinal: int
-    context: Tensor
-    user_at: Tensor
-    targets: Tensor
-    learns: Tensor
+    context: Floats
+    user_at: Integers
+    targets: Integers
+    learns: Flags
     own: Floats
-    weights: Doubles
-    offset: Tensor
+    rivals: Rivals
+    offset: Floats
+    target_offset: Floats
 
 
 @dataclass(frozen=True)
@@ -53,76 +71,124 @@ class Stepped:
 
     common: Floats
     own: Floats
-    finite: np.ndarray[tuple[int], np.dtype[np.bool_]]
+    finite: Flags
     common_finite: bool
 
 
 class BlockFold:
     """Learns blocks on one base; holds its frozen item side and no state."""
 
-    def __init__(self, base: OpenBase) -> None:
-        self.settings: OnlineSettings = base.manifest.online
+    def __init__(self, base: OpenBase, settings: OnlineSettings) -> None:
+        self.settings = settings
         self._towers: Towers = base.manifest.towers
-        self._vectors = torch.tensor(base.items.vectors)
+        self._vectors = base.items.vectors
 
     def step(self, block: Block, common: Floats) -> Stepped:
         """Return the rows after `block`, which were `common` and `block.own` before it. Nothing is changed in place."""
         settings = self.settings
-        count = max(int(block.learns.sum()), 1)
-        own = torch.tensor(block.own)
-        fixed = own[block.user_at] + block.context
-        row = torch.tensor(common)
-        for _ in range(settings.common_steps):
-            mean = _usable(self.gradient(row + fixed, block, 1.0), block).sum(0) / count
-            row = row - settings.common_step * mean
-        stepped = self._own(block, row, own) if settings.own_step else own
-        finite = torch.isfinite(stepped).all(1)
-        return Stepped(row.numpy(), stepped.numpy(), finite.numpy(), bool(torch.isfinite(row).all()))
+        with np.errstate(over="ignore", invalid="ignore"):
+            scene = _Scene(block, self._vectors[block.targets], common, self._towers)
+            row = common
+            if settings.common_step:
+                for _ in range(settings.common_steps):
+                    moved = np.float32(-settings.common_step) * scene.mean_gradient()
+                    row = row + moved
+                    scene.move(moved)
+            own = self._own(block, scene) if settings.own_step else block.own
+            finite: Flags = np.isfinite(own).min(axis=1)
+            return Stepped(row, own, finite, bool(np.isfinite(row).all()))
 
-    def gradient(self, h: Tensor, block: Block, temperature: float) -> Tensor:
+    def gradients(self, block: Block, common: Floats, temperature: float) -> Floats:
         """Return the gradient at h, float32 [B, d], of each sample's loss with logits divided by `temperature`."""
-        q = user_vector(h, self._towers)
-        sampled = self.settings.negatives > 0
-        expected = self._sampled_mean(q, block, temperature) if sampled else self._mean(q, block, temperature)
-        return self._pulled_back((expected - self._vectors[block.targets]) / temperature, h)
+        return _Scene(block, self._vectors[block.targets], common, self._towers).gradients(temperature)
 
-    def _own(self, block: Block, common: Tensor, own: Tensor) -> Tensor:
-        h = common + own[block.user_at] + block.context
-        gradient = _usable(self.gradient(h, block, self.settings.learning_temperature), block)
-        summed = torch.zeros_like(own).index_add_(0, block.user_at, gradient)
-        moved = own - self.settings.own_step * summed
-        length = moved.norm(dim=1, keepdim=True)
-        return torch.where(length > self.settings.norm_cap, moved * (self.settings.norm_cap / length), moved)
+    def _own(self, block: Block, scene: _Scene) -> Floats:
+        settings, users = self.settings, len(block.own)
+        gradients = scene.gradients(settings.learning_temperature)
+        whose = np.zeros((len(block.targets), len(block.targets)), np.float32)
+        whose[block.user_at, np.arange(len(block.targets))] = scene.learns
+        moved = block.own - np.float32(settings.own_step) * (whose @ gradients)[:users]
+        length = np.sqrt(np.vecdot(moved, moved))[:, None]
+        cap = np.float32(settings.norm_cap)
+        return np.where(length > cap, moved * (cap / np.maximum(length, cap)), moved)
 
-    def _mean(self, q: Tensor, block: Block, temperature: float) -> Tensor:
-        """Return the mean item vector under the softmax over all items, float32 [B, d]."""
-        logits = (q @ self._vectors.T + block.offset) / temperature
-        return torch.softmax(logits, dim=1) @ self._vectors
 
-    def _sampled_mean(self, q: Tensor, block: Block, temperature: float) -> Tensor:
-        """Return an estimate of `_mean` from the clicked item and drawn ones: logQ, accidental hits removed."""
-        sampler = CountSampler(block.weights)
-        drawn = sampler.draw(numbers_of(block.name, block.ordinal), self.settings.negatives)
-        at, log_expected = torch.from_numpy(drawn), torch.from_numpy(sampler.log_expected(drawn))
-        vectors, clicked = self._vectors[at], self._vectors[block.targets]
-        logits = (q @ vectors.T + block.offset[at]) / temperature - log_expected
-        logits = logits.masked_fill(at[None, :] == block.targets[:, None], -torch.inf)
-        own = ((q * clicked).sum(1) + block.offset[block.targets]) / temperature
-        share = torch.softmax(torch.cat([own[:, None], logits], dim=1), dim=1)
-        return share[:, :1] * clicked + share[:, 1:] @ vectors
+class _Scene:
+    """A block's samples against their rivals, as the common row moves.
 
-    def _pulled_back(self, gradient: Tensor, h: Tensor) -> Tensor:
-        """Return the gradient at h of a function whose gradient at q(h) is given."""
+    `_dots`: float32 [B, M], h . v of the rivals, NEVER where the rival is the clicked item. `_clicked`: float32 [B].
+    Samples whose h is not finite are taken out of `learns`.
+    """
+
+    def __init__(self, block: Block, target_vectors: Floats, common: Floats, towers: Towers) -> None:
+        self._block, self._targets, self._towers = block, target_vectors, towers
+        h = common + block.own[block.user_at] + block.context
+        sound = np.vecdot(h, h) < LARGEST
+        self.learns: Flags = block.learns & sound
+        self._h: Floats = np.where(sound[:, None], h, np.float32(0))
+        self._dots: Floats = self._h @ block.rivals.vectors.T
+        among = np.minimum(np.searchsorted(block.rivals.at, block.targets), len(block.rivals.at) - 1)
+        itself = np.flatnonzero(block.rivals.at[among] == block.targets)
+        self._dots[itself, among[itself]] = NEVER
+        self._clicked: Floats = np.vecdot(self._h, target_vectors)
+
+    def move(self, delta: Floats) -> None:
+        """Let the common row, and with it every h, move by `delta`, float32 [d]."""
+        self._h += delta
+        self._dots += self._block.rivals.vectors @ delta
+        self._clicked += self._targets @ delta
+
+    def mean_gradient(self) -> Floats:
+        """Return the mean gradient at h, float32 [d], of the samples that learn."""
+        block, (scale, length) = self._block, self._scale()
+        count = np.float32(max(int(np.count_nonzero(self.learns)), 1))
+        weight = np.asarray(np.where(self.learns, scale / count, 0), dtype=np.float32)
+        chances, clicked, total = self._softmax(1.0, scale)
+        rivals = ((weight / total) @ chances) @ block.rivals.vectors
+        gradient = rivals + (weight * (clicked / total - 1)) @ self._targets
+        if self._towers.score == "cosine":
+            along = weight * self._along(chances, clicked, total, length) / length
+            gradient = gradient - along @ self._h
+        return np.asarray(gradient, dtype=np.float32)
+
+    def gradients(self, temperature: float) -> Floats:
+        """Return the gradient at h of each sample, float32 [B, d]; logits divided by `temperature`."""
+        scale, length = self._scale()
+        chances, clicked, total = self._softmax(temperature, scale)
+        gradient: Floats = chances @ self._block.rivals.vectors
+        gradient += (clicked - total)[:, None] * self._targets
+        gradient *= (scale / total / np.float32(temperature))[:, None]
+        if self._towers.score == "cosine":
+            along = self._along(chances, clicked, total, length) * (scale / np.float32(temperature))
+            gradient -= (along / length)[:, None] * self._h
+        return gradient
+
+    def _scale(self) -> tuple[Floats, Floats]:
+        """Return dq/dh across h, and |h|, float32 [B] each."""
         if self._towers.score == "dot":
-            return gradient
-        length = h.norm(dim=1, keepdim=True).clamp_min(TINY)
-        direction = h / length
-        across = gradient - (gradient * direction).sum(1, keepdim=True) * direction
-        pulled: Tensor = across / length / self._towers.temperature
-        return pulled
+            ones = np.ones(len(self._h), np.float32)
+            return ones, ones
+        length = np.maximum(np.sqrt(np.vecdot(self._h, self._h)), np.float32(TINY))
+        return 1 / (length * np.float32(self._towers.temperature)), length
+
+    def _softmax(self, temperature: float, scale: Floats) -> tuple[Floats, Floats, Floats]:
+        """Return the chances of the rivals, [B, M], and of the clicked item, [B], not yet divided by their sum, [B]."""
+        block, by = self._block, np.float32(1 / temperature)
+        logits = self._dots * (scale * by)[:, None]
+        logits += block.offset * by - block.rivals.log_expected
+        clicked = self._clicked * (scale * by) + block.target_offset * by
+        top = np.maximum(logits.max(axis=1), clicked)
+        logits -= top[:, None]
+        chances: Floats = np.exp(logits, out=logits)
+        clicked = np.exp(clicked - top)
+        return chances, clicked, chances.sum(axis=1) + clicked
+
+    def _along(self, chances: Floats, clicked: Floats, total: Floats, length: Floats) -> Floats:
+        """Return the part of the gradient at q along h, float32 [B]."""
+        expected = np.vecdot(chances, self._dots) + clicked * self._clicked
+        return np.asarray((expected / total - self._clicked) / length, dtype=np.float32)
 
 
-def _usable(gradient: Tensor, block: Block) -> Tensor:
-    """Return the gradient, zero for samples that make no step and for those where it is not finite."""
-    usable = block.learns & torch.isfinite(gradient).all(1)
-    return torch.where(usable[:, None], gradient, 0.0)
+def every(vectors: Floats) -> Rivals:
+    """Return all items as rivals: the softmax over everything."""
+    return Rivals(np.arange(len(vectors)), vectors, np.zeros(len(vectors), np.float32))

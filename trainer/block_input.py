@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch import Tensor
+import numpy.typing as npt
 
 from contracts import bases
 from contracts.arrays import Floats, Integers
@@ -14,9 +13,10 @@ from contracts.bases import OpenBase
 from contracts.events import Context
 from contracts.features import FeatureEncoder
 from trainer.shard_feed import SampleColumns
-from trainer.towers import load
+from trainer.towers import UserTower, load
 
 LARGEST = 1e12
+Flags = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,31 @@ class EncodedBlock:
     samples: SampleColumns
     users: list[str]
     user_at: Integers
-    context: Tensor
+    context: Floats
     targets: Integers
-    known: np.ndarray[tuple[int], np.dtype[np.bool_]]
-    usable: np.ndarray[tuple[int], np.dtype[np.bool_]]
+    known: Flags
+    usable: Flags
+
+
+class ContextTower:
+    """MLP(context) of a frozen user tower, in numpy; zeros for a tower without features."""
+
+    def __init__(self, tower: UserTower) -> None:
+        self._features = FeatureEncoder(tower.towers.context)
+        self._width = tower.towers.width
+        weights = {name: value.numpy(force=True) for name, value in tower.state_dict().items()}
+        self._offsets, self._table = tower.features.offsets, weights["features.table.weight"]
+        self._layers = [(weights[f"mlp.{at}.weight"].T, weights[f"mlp.{at}.bias"]) for at in (0, 2) if len(weights) > 1]
+
+    def vectors(self, contexts: list[Context]) -> Floats:
+        """Return float32 [n, d]."""
+        if not self._layers:
+            return np.zeros((len(contexts), self._width), np.float32)
+        codes, numbers = self._features.encode(contexts)
+        embedded = self._table[codes + self._offsets].reshape(len(contexts), -1)
+        (first, first_bias), (second, second_bias) = self._layers
+        hidden = np.maximum(np.concatenate([embedded, numbers], axis=1) @ first + first_bias, np.float32(0))
+        return np.asarray(hidden @ second + second_bias, dtype=np.float32)
 
 
 class BlockEncoder:
@@ -42,37 +63,31 @@ class BlockEncoder:
 
     def __init__(self, base: OpenBase) -> None:
         self._size = base.manifest.online.block_samples
-        self._features = FeatureEncoder(base.manifest.towers.context)
         self.tower = load(base.manifest.towers, base.file(bases.DENSE), bases.DENSE).user
+        self._context = ContextTower(self.tower)
         self._item_at = {item: at for at, item in enumerate(base.items.ids)}
 
     def encode(self, samples: SampleColumns) -> EncodedBlock:
         """Return the padded arrays of at most `block_samples` samples."""
-        users = list(dict.fromkeys(samples.users))
-        user_positions = {user: at for at, user in enumerate(users)}
-        found = [self._item_at.get(item, -1) for item in samples.items]
-        targets = self._padded(np.array(found, dtype=np.int64), -1)
-        context = self._context_vectors(samples.contexts)
+        user_positions: dict[str, int] = {}
+        user_at = [user_positions.setdefault(user, len(user_positions)) for user in samples.users]
+        targets = self._padded([self._item_at.get(item, -1) for item in samples.items], -1)
         with np.errstate(over="ignore", invalid="ignore"):
-            finite = np.square(context).sum(axis=1) < LARGEST
+            context = self._context.vectors(samples.contexts + [Context()] * (self._size - len(samples)))
+            finite = np.vecdot(context, context) < LARGEST
         context[~finite] = 0.0
         known = targets >= 0
         return EncodedBlock(
             samples,
-            users,
-            self._padded(np.array([user_positions[user] for user in samples.users], dtype=np.int64), 0),
-            torch.from_numpy(context),
+            list(user_positions),
+            self._padded(user_at, 0),
+            context,
             np.maximum(targets, 0),
             known,
             known & finite,
         )
 
-    def _context_vectors(self, contexts: list[Context]) -> Floats:
-        padded = contexts + [Context()] * (self._size - len(contexts))
-        codes, numbers = self._features.encode(padded)
-        with torch.no_grad():
-            vectors = self.tower.context_vector(torch.tensor(codes), torch.tensor(numbers))
-        return vectors.numpy().copy()
-
-    def _padded(self, values: Integers, fill: int) -> Integers:
-        return np.concatenate([values, np.full(self._size - len(values), fill, dtype=np.int64)])
+    def _padded(self, values: list[int], fill: int) -> Integers:
+        padded = np.full(self._size, fill, dtype=np.int64)
+        padded[: len(values)] = values
+        return padded

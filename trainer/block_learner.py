@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Self
 
 import numpy as np
-import torch
 
 from contracts.arrays import Floats
-from contracts.bases import OpenBase
+from contracts.bases import OnlineSettings, OpenBase
+from contracts.deltas import Changes
 from contracts.validation import BlockScore
-from trainer.block_fold import Block, BlockFold
+from trainer.block_fold import Block, BlockFold, Flags
 from trainer.block_input import BlockEncoder, EncodedBlock
+from trainer.online_negatives import BucketSampler
 from trainer.progressive import BlockScorer, Served
 from trainer.shard_feed import SampleColumns
-from trainer.user_rows import OnlineRows, TrendCounts
+from trainer.trend_counts import TrendCounts
+from trainer.user_rows import NOBODY, OnlineRows
+
+CONTEXT, BURST, ROW, COMMON = "context", "burst", "row", "common row"
 
 
 @dataclass(frozen=True)
@@ -31,91 +37,149 @@ class Tools:
     @classmethod
     def of(cls, base: OpenBase, partition: int, k: int) -> Self:
         """Return the tools for one (base, partition); `k`: how many answers progressive validation looks at."""
-        name = f"{base.digest}/{partition}"
-        return cls(base, name, BlockEncoder(base), BlockFold(base), BlockScorer(base, partition, k))
+        name, online = f"{base.digest}/{partition}", base.manifest.online
+        return cls(base, name, BlockEncoder(base), BlockFold(base, online), BlockScorer(base, partition, k))
 
 
 @dataclass
 class Tally:
-    """What was folded since the last delta; `samples` = `learned` + `trend_only` + `set_aside`."""
+    """What was folded since the last delta; `samples` = `learned` + `trend_only` + the sum of `set_aside`, by reason.
+
+    Reasons: `context` (its vector is not finite, or too large), `burst` (more clicks of one user in one block than a
+    person makes), `row` (the user's row would not be finite), `common row` (nor would the common row: the whole block).
+    """
 
     samples: int = 0
     learned: int = 0
     trend_only: int = 0
-    set_aside: int = 0
+    set_aside: Counter[str] = field(default_factory=Counter)
     first_event_time: int = 0
     last_event_time: int = 0
 
-    def add(self, block: SampleColumns, learned: int, trend_only: int) -> None:
-        """Count a block."""
+    def add(self, block: SampleColumns) -> None:
+        """Count a block's samples."""
         first, last = int(block.click_times.min()), int(block.click_times.max())
         self.first_event_time = min(first, self.first_event_time) if self.samples else first
         self.last_event_time = max(last, self.last_event_time)
         self.samples += len(block)
-        self.learned += learned
-        self.trend_only += trend_only
-        self.set_aside += len(block) - learned - trend_only
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where folding begins: at a boundary (ms), with what was committed until then, on the trend counts at the cut."""
+
+    committed: Changes | None
+    boundary: int
+    at_cut: Mapping[str, float]
 
 
 class BlockLearner:
-    """Moves the rows of one (base, partition), block by block. Call `commit` when `rows.fresh` is in a delta."""
+    """Moves the rows and trend counts of one (base, partition), block by block.
 
-    def __init__(self, tools: Tools, rows: OnlineRows) -> None:
-        self._tools, self._rows = tools, rows
-        self._trend = TrendCounts(tools.base, rows)
-        self.tally, self.scores = Tally(), list[BlockScore]()
+    `learn` is for blocks in their order; call `commit` when what is fresh is in a delta. The same state comes out
+    wherever the samples were cut into shards, and whenever a process died, as long as folding begins at a boundary.
+    """
 
-    def learn(self, samples: SampleColumns, served: Served) -> None:
-        """Score the block with `served` and with the frozen base, then learn it (offsets frozen within)."""
-        block = self._tools.encoder.encode(samples)
-        self.scores += self._tools.scorer.score(block, self._rows, self._trend, served)
-        own, learned = self._stepped(block)
-        self._note_clicks(block, own)
-        for item, time in zip(samples.items, samples.click_times.tolist(), strict=True):
-            self._trend.add(item, time)
-        self.tally.add(samples, learned, int((~block.known[: len(samples)]).sum()))
+    def __init__(self, base: OpenBase, name: str, fold: BlockFold, start: Start) -> None:
+        self._base, self._fold, self._online = base, fold, fold.settings
+        self.rows = OnlineRows(base, start.committed, start.boundary)
+        committed = start.committed.trend if start.committed else {}
+        self.trend = TrendCounts(base, self.rows.items, start.at_cut, committed)
+        self._sampler = BucketSampler(base, name, self._online)
+        self.tally = Tally()
+
+    def learn(self, block: EncodedBlock) -> None:
+        """Learn a block: offsets and rows are frozen within."""
+        self.tally.add(block.samples)
+        count = len(block.samples)
+        codes, times = self.rows.items.of(block.samples.items), block.samples.click_times
+        slots = self.rows.slots(block.users)
+        own = self._stepped(block, self.rows.own(slots))
+        at = block.user_at[:count].tolist()
+        if NOBODY in slots:
+            self.rows.admit(block.users, slots, np.bincount(at, minlength=len(slots)).tolist())
+        self.rows.write(slots, own)
+        self.rows.clicked([slots[user] for user in at], codes, times)
+        self.trend.add(np.array(codes, dtype=np.int64), times)
 
     def commit(self) -> None:
         """The fresh changes are in a delta: start the next interval."""
-        self._rows.commit()
-        self._trend.commit()
-        self.tally, self.scores = Tally(), []
+        self.rows.commit()
+        self.trend.commit()
+        self.tally = Tally()
 
-    def _stepped(self, block: EncodedBlock) -> tuple[Floats, int]:
-        """Move the common row; return the own rows to be, float32 [users, d], and how many samples made a step.
-
-        What would not be finite stays as it was.
-        """
-        before = self._rows.own([self._rows.row(user) for user in block.users])
-        if not block.usable.any():
-            return before, 0
-        stepped = self._tools.fold.step(self._block(block, before), self._rows.common)
+    def _stepped(self, block: EncodedBlock, before: Floats) -> Floats:
+        """Move the common row; return the own rows to be, float32 [users, d]. What would not be finite stays."""
+        tally, learns = self.tally, self._guarded(block)
+        tally.trend_only += int(np.count_nonzero(~block.known[: len(block.samples)]))
+        if not learns.any():
+            return before
+        stepped = self._fold.step(self._block(block, learns, before), self.rows.common)
+        count = int(np.count_nonzero(learns))
         if not stepped.common_finite:
-            return before, 0
-        learned = int((block.usable & stepped.finite[block.user_at]).sum())
-        self._rows.move_common(stepped.common, learned)
-        return np.where(stepped.finite[:, None], stepped.own, before), learned
+            tally.set_aside[COMMON] += count
+            return before
+        learned = int(np.count_nonzero(learns & stepped.finite[block.user_at]))
+        tally.learned += learned
+        if learned < count:
+            tally.set_aside[ROW] += count - learned
+        self.rows.move_common(stepped.common, learned)
+        return np.where(stepped.finite[:, None], stepped.own, before)
 
-    def _block(self, block: EncodedBlock, own: Floats) -> Block:
-        tools, online = self._tools, self._tools.base.manifest.online
-        clicks = self._trend.clicks(int(block.samples.watermarks[0]))
-        offset = online.bias_weight * tools.base.items.biases.astype(np.float64) + self._trend.term(clicks)
+    def _guarded(self, block: EncodedBlock) -> Flags:
+        """Return the samples that may make a step, bool [B]; the others are counted by reason."""
+        real = np.zeros(len(block.known), dtype=np.bool_)
+        real[: len(block.samples)] = True
+        outlying = real & block.known & ~block.usable
+        learns: Flags = real & block.usable
+        if outlying.any():
+            self.tally.set_aside[CONTEXT] += int(np.count_nonzero(outlying))
+        most = self._online.most_clicks
+        if len(block.samples) - len(block.users) >= most:
+            seen = Counter[int]()
+            for at, user in enumerate(block.user_at[: len(block.samples)].tolist()):
+                seen[user] += int(learns[at])
+                if learns[at] and seen[user] > most:
+                    learns[at] = False
+                    self.tally.set_aside[BURST] += 1
+        return learns
+
+    def _block(self, block: EncodedBlock, learns: Flags, own: Floats) -> Block:
+        now = int(block.samples.watermarks[0])
+        rivals = self._sampler.rivals(block.samples.first_ordinal, now, self.trend)
+        offset = self._offset(rivals.at, now)
         return Block(
-            name=tools.name,
-            ordinal=block.samples.first_ordinal,
             context=block.context,
-            user_at=torch.from_numpy(block.user_at),
-            targets=torch.from_numpy(block.targets),
-            learns=torch.from_numpy(block.usable),
+            user_at=block.user_at,
+            targets=block.targets,
+            learns=learns,
             own=own,
-            weights=clicks + online.floor,
-            offset=torch.tensor(offset.astype(np.float32)),
+            rivals=rivals,
+            offset=offset,
+            target_offset=self._offset(block.targets, now),
         )
 
-    def _note_clicks(self, block: EncodedBlock, own: Floats) -> None:
-        clicks: list[list[tuple[str, int]]] = [[] for _ in block.users]
-        samples = block.samples
-        for at, item, time in zip(block.user_at.tolist(), samples.items, samples.click_times.tolist(), strict=False):
-            clicks[at].append((item, time))
-        for user, row, found in zip(block.users, own, clicks, strict=True):
-            self._rows.clicked(user, row, found)
+    def _offset(self, at: np.ndarray[tuple[int], np.dtype[np.int64]], now: int) -> Floats:
+        online: OnlineSettings = self._online
+        bias = online.bias_weight * self._base.items.biases[at].astype(np.float64)
+        return np.asarray(bias + self.trend.term(self.trend.clicks(now, at)), dtype=np.float32)
+
+
+class ScoredLearner:
+    """Predict, then learn: a block is scored with what is committed and with the frozen base before it is learned."""
+
+    def __init__(self, tools: Tools, start: Start) -> None:
+        self._tools = tools
+        self.learner = BlockLearner(tools.base, tools.name, tools.fold, start)
+        self.scores = list[BlockScore]()
+
+    def learn(self, samples: SampleColumns, served: Served) -> None:
+        """Score a block with `served` and with the frozen base, then learn it."""
+        block = self._tools.encoder.encode(samples)
+        self.scores += self._tools.scorer.score(block, self.learner.rows, self.learner.trend, served)
+        self.learner.learn(block)
+
+    def commit(self) -> None:
+        """What is fresh, the scores among it, is in a delta."""
+        self.learner.commit()
+        self.scores = []

@@ -34,6 +34,16 @@ class CountSampler:
         found = np.searchsorted(self._edges, at, side="right")
         return np.asarray(np.minimum(found, len(self._edges) - 1), dtype=np.int64)
 
+    def draw_spread(self, numbers: np.random.Generator, count: int) -> Integers:
+        """Return `count` item positions, int64 [count], in ascending order: one from each of `count` equal shares.
+
+        Each item is expected as often as with `draw`, and its count varies less (stratified sampling, Cochran 1977,
+        chapter 5); sorted numbers are also found several times as quickly.
+        """
+        at = (np.arange(count) + numbers.random(count)) * (self._edges[-1] / count)
+        found = np.searchsorted(self._edges, at, side="right")
+        return np.asarray(np.minimum(found, len(self._edges) - 1), dtype=np.int64)
+
     def log_expected(self, drawn: Integers) -> Floats:
         """Return the log of how often each drawn item is expected among them, float32 [count]: the logQ correction."""
         return np.asarray(self._log_share[drawn] + np.log(len(drawn)), dtype=np.float32)

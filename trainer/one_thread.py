@@ -1,4 +1,4 @@
-"""One thread for all of torch: sums in one order, so that a machine gives the same bits every time."""
+"""One thread for all of torch and numpy: sums in one order, so that a machine gives the same bits every time."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+from threadpoolctl import threadpool_limits
 
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Run the body with one torch thread; put the number back afterwards."""
+    """Run the body with one thread of torch and of numpy's BLAS; put the numbers back afterwards."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        yield
+        with threadpool_limits(limits=1, user_api="blas"):
+            yield
     finally:
         torch.set_num_threads(before)

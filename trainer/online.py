@@ -11,8 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-import torch
-
 from contracts import commit, deltas, validation
 from contracts.bases import Base, OpenBase
 from contracts.chain import Entry
@@ -21,16 +19,17 @@ from contracts.days import shown
 from contracts.deltas import Changes, Delta
 from contracts.errors import ChainTaken, StateDamaged, UsageError, WrongParent
 from contracts.layout import Layout
+from contracts.rows import RowTable
 from contracts.trend import MAX_EXPONENT
 from trainer import row_cache
-from trainer.block_learner import BlockLearner, Tools
+from trainer.block_learner import ScoredLearner, Start, Tools
 from trainer.blocks import BlockCutter
+from trainer.delta_content import body, content
 from trainer.digest import overlay
 from trainer.one_thread import one_thread
 from trainer.progressive import Served
 from trainer.settings import TrainerSettings
 from trainer.shard_feed import open_feed
-from trainer.user_rows import OnlineRows
 
 NEVER = 1 << 62
 
@@ -72,7 +71,7 @@ class OnlineWorker:
         folded = 0
         while True:
             try:
-                with one_thread(), torch.no_grad():
+                with one_thread():
                     for count in self._run(until, committed):
                         folded += count
                         if self._stopping:
@@ -102,9 +101,8 @@ class OnlineWorker:
         found = self._cached() if warm else None
         self._uncached = {}
         if found is None and (found := overlay(self.layout, self.base, self.partition)[0]) is not None:
-            self._uncached = row_cache.encode(found)
-        self._rows = OnlineRows(self.base, found)
-        self._learner = BlockLearner(self.tools, self._rows)
+            self._uncached = row_cache.encode(found, RowTable.of(found.rows, self.base.manifest.towers.width))
+        self._learner = ScoredLearner(self.tools, Start(found, self.watermark, self.base.trend))
         self._next = head.body.next_ordinal if head else self.base.manifest.cut[self.partition]
         self._follow()
 
@@ -151,31 +149,13 @@ class OnlineWorker:
 
     def _commit(self, boundary: int) -> Entry[Delta]:
         """Commit what was folded since the last delta: all samples emitted before `boundary` (ms)."""
-        base, tally, fresh = self.base.manifest, self._learner.tally, self._rows.fresh
-        body = Delta(
-            base_id=base.base_id,
-            base_digest=self.base.digest,
-            topic=base.topic,
-            partition=self.partition,
-            partitions=base.partitions,
-            first_ordinal=self._next - tally.samples,
-            next_ordinal=self._next,
-            watermark=boundary,
-            first_event_time=tally.first_event_time,
-            last_event_time=tally.last_event_time,
-            width=base.towers.width,
-            trend_t0=base.trend_t0,
-            samples=tally.samples,
-            learned=tally.learned,
-            trend_only=tally.trend_only,
-            set_aside=tally.set_aside,
-            touched_rows=len(fresh.rows),
+        learner = self._learner.learner
+        found = content(learner, boundary)
+        entry = self._committer.commit(
+            body(self.base, self.partition, (self._next, boundary), learner, len(found.rows)),
+            {deltas.ROWS: found.data, deltas.VALIDATION: validation.encode(self._learner.scores)},
+            (self._uncached, found.keys),
         )
-        files = {
-            deltas.ROWS: deltas.encode(fresh, base.towers.width),
-            deltas.VALIDATION: validation.encode(self._learner.scores),
-        }
-        entry = self._committer.commit(body, files, (self._uncached, row_cache.encode(fresh)))
         self._uncached = {}
         self._learner.commit()
         return entry

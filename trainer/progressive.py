@@ -10,24 +10,26 @@ at the cut it adds the partition's own clicks times the number of partitions.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
 from contracts.arrays import Doubles, Floats
 from contracts.bases import OpenBase
 from contracts.days import bounds, day_of
-from contracts.rows import Row
 from contracts.validation import BlockScore
 from trainer.block_input import EncodedBlock
-from trainer.towers import user_vector
-from trainer.user_rows import OnlineRows, TrendCounts
+from trainer.towers import queries
+from trainer.trend_counts import TrendCounts
+from trainer.user_rows import OnlineRows, Shown
 
 Flags = npt.NDArray[np.bool_]
+HOUR_MS = 3_600_000
+NO_ROW = -(1 << 62)
+AGES = {"age_under_1h": HOUR_MS, "age_under_6h": 6 * HOUR_MS, "age_under_1d": 24 * HOUR_MS, "age_1d_and_more": 1 << 62}
 
 
 @dataclass(frozen=True)
@@ -51,22 +53,22 @@ class BlockScorer:
 
     def __init__(self, base: OpenBase, partition: int, k: int) -> None:
         self._base, self._partition, self._k = base, partition, k
-        self._vectors = torch.tensor(base.items.vectors)
-        self._item_at = {item: at for at, item in enumerate(base.items.ids)}
+        self._turned = np.ascontiguousarray(base.items.vectors.T)
 
     def score(self, block: EncodedBlock, rows: OnlineRows, trend: TrendCounts, served: Served) -> list[BlockScore]:
         """Return the records of both arms on every slice that has samples; nothing is changed."""
         shown = [rows.shown(user) for user in block.users]
-        frozen = rows.own([rows.of_base(user) for user in block.users])
-        rings = [self._positions(row) for row in shown]
+        of_base = [rows.of_base(user) for user in block.users]
+        known_items = rows.items.known
+        rings = [[code for code in row.ring if code < known_items] if row else [] for row in shown]
         bias = self._base.items.biases.astype(np.float64)
         prior = self._base.manifest.online.bias_weight * bias + trend.term(trend.shown_clicks(served.trend_time))
-        with_updates = rows.committed.common + rows.own(shown)
+        with_updates = rows.shown_common + self._own([row.own if row else None for row in shown])
         arms: list[tuple[Literal["served", "frozen"], int, _Scored]] = [
             ("served", served.delta, self._scored(block, with_updates, prior, rings)),
-            ("frozen", 0, self._scored(block, self._base.common + frozen, bias, rings)),
+            ("frozen", 0, self._scored(block, self._base.common + self._own(of_base), bias, rings)),
         ]
-        slices = self._slices(block, shown, rows)
+        slices = self._slices(block, shown, np.array([own is not None for own in of_base], dtype=np.bool_))
         return [
             self._record(block, arm, delta, (name, inside), scored)
             for arm, delta, scored in arms
@@ -74,39 +76,48 @@ class BlockScorer:
             if inside.any()
         ]
 
+    def _own(self, found: Sequence[Floats | None]) -> Floats:
+        nothing = np.zeros(self._base.manifest.towers.width, np.float32)
+        return np.array([nothing if own is None else own for own in found], dtype=np.float32)
+
     def _scored(self, block: EncodedBlock, id_embedding: Floats, offset: Doubles, rings: list[list[int]]) -> _Scored:
-        h = torch.tensor(id_embedding)[torch.from_numpy(block.user_at)] + block.context
-        q = user_vector(h, self._base.manifest.towers)
-        scores = q @ self._vectors.T + torch.tensor(offset.astype(np.float32))
-        targets = torch.from_numpy(block.targets)[:, None]
-        losses = torch.logsumexp(scores, dim=1) - scores.gather(1, targets)[:, 0]
-        self._mask(scores, block, rings)
-        clicked = scores.gather(1, targets)
-        ranks = (scores >= clicked).sum(1) - 1
-        hits = (ranks < self._k) & clicked[:, 0].isfinite()
         count = len(block.samples)
+        with np.errstate(over="ignore", invalid="ignore"):
+            q = queries(id_embedding[block.user_at] + block.context, self._base.manifest.towers)
+            scores: Floats = q @ self._turned
+            scores += offset.astype(np.float32)
+            at = np.arange(len(scores))
+            clicked = scores[at, block.targets]
+            top = scores.max(axis=1)
+            losses = np.log(np.exp(scores - top[:, None]).sum(axis=1)) + top - clicked
+            for row, user in enumerate(block.user_at[:count].tolist()):
+                scores[row, rings[user]] = -np.inf
+            clicked = scores[at, block.targets]
+            ranks = np.count_nonzero(scores >= clicked[:, None], axis=1) - 1
         usable = block.usable[:count]
-        return _Scored(hits.numpy()[:count] & usable, losses.numpy()[:count] * usable)
+        hits = (ranks < self._k) & np.isfinite(clicked)
+        return _Scored(hits[:count] & usable, np.where(usable, losses[:count], np.float32(0)))
 
-    def _mask(self, scores: Tensor, block: EncodedBlock, rings: list[list[int]]) -> None:
-        for at, user in enumerate(block.user_at[: len(block.samples)].tolist()):
-            scores[at, rings[user]] = -torch.inf
+    def _slices(self, block: EncodedBlock, shown: list[Shown | None], known: Flags) -> dict[str, Flags]:
+        """Return the samples of each slice, as the newest delta knows their users.
 
-    def _positions(self, row: Row | None) -> list[int]:
-        return [self._item_at[item] for item in row.ring if item in self._item_at] if row else []
-
-    def _slices(self, block: EncodedBlock, shown: list[Row | None], rows: OnlineRows) -> dict[str, Flags]:
-        """Return the samples of each slice: active users had clicked earlier that day, by the newest delta."""
-        zone = self._base.manifest.day_zone
-        start, _ = bounds(day_of(int(block.samples.watermarks[0]), zone), zone)
-        active = np.array([row is not None and row.last_event_time >= start for row in shown], dtype=np.bool_)
-        known = np.array([rows.of_base(user) is not None for user in block.users], dtype=np.bool_)
+        active: had clicked earlier that day. age_...: how long ago the row's last click was, at the block's beginning.
+        """
+        zone, now = self._base.manifest.day_zone, int(block.samples.watermarks[0])
+        start, _ = bounds(day_of(now, zone), zone)
+        last = np.array([row.last_event_time if row else NO_ROW for row in shown], dtype=np.int64)
+        active = last >= start
         of_users = {
             "all": np.ones(len(shown), dtype=np.bool_),
             "active": active,
             "active_new": active & ~known,
             "active_known": active & known,
+            "age_none": last == NO_ROW,
         }
+        younger = np.zeros(len(shown), dtype=np.bool_)
+        for name, limit in AGES.items():
+            of_users[name] = (last != NO_ROW) & (now - last < limit) & ~younger
+            younger = younger | of_users[name]
         at = block.user_at[: len(block.samples)]
         return {name: inside[at] for name, inside in of_users.items()}
 

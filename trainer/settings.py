@@ -44,8 +44,8 @@ class OnlineUpdate(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    common_step: float = Field(0.1, ge=0)
-    common_steps: int = Field(3, ge=0)
+    common_step: float = Field(0.3, ge=0)
+    common_steps: int = Field(1, ge=0)
     own_step: float = Field(0.1, ge=0)
     learning_temperature: float = Field(4.0, gt=0)
     half_life_ms: int = Field(1_800_000, ge=600_000)
@@ -54,9 +54,11 @@ class OnlineUpdate(BaseModel):
     bias_weight: float = 0.0
     block_samples: int = Field(64, ge=1)
     block_ms: int = Field(300_000, ge=1000)
-    negatives: int = Field(0, ge=0)
+    negatives: int = Field(1024, ge=0)
     norm_cap: float = Field(10.0, gt=0)
     admit_after: int = Field(1, ge=1)
+    row_ttl_ms: int = Field(7_776_000_000, ge=86_400_000)
+    most_clicks: int = Field(32, ge=1)
 
     def chosen(self) -> OnlineSettings:
         """Return the settings as a base carries them."""

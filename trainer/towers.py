@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from contracts.arrays import Arrays, Column, pack
+from contracts.arrays import Arrays, Column, Floats, pack
 from contracts.bases import Towers
 from contracts.features import FeatureSpec
 
@@ -119,6 +119,14 @@ def unit(z: Tensor) -> Tensor:
 def user_vector(z: Tensor, towers: Towers) -> Tensor:
     """Return what is multiplied with item vectors: z, or with cosine z / |z| / temperature."""
     return unit(z) / towers.temperature if towers.score == "cosine" else z
+
+
+def queries(z: Floats, towers: Towers) -> Floats:
+    """Return `user_vector` of z, float32 [n, d], in numpy."""
+    if towers.score == "dot":
+        return z
+    length = np.maximum(np.sqrt(np.vecdot(z, z)), np.float32(TINY))
+    return np.asarray(z / (length * np.float32(towers.temperature))[:, None], dtype=np.float32)
 
 
 def no_features(count: int) -> tuple[Tensor, Tensor]:

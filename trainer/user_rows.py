@@ -1,132 +1,267 @@
-"""The online state of one (base, partition): rows, trend counts and admission, as committed and as they are now."""
+"""The user rows of one (base, partition), as committed and as they are now: arrays over the users that were touched."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
-from contracts.arrays import Doubles, Floats
+from contracts.arrays import Floats, Integers
 from contracts.bases import OpenBase
 from contracts.deltas import Changes
-from contracts.rows import Row, pushed
-from contracts.trend import decayed, prior, weight
+from contracts.rows import RING, Evidence, Rings, RowTable
+from trainer.item_codes import ItemCodes
+
+NOBODY = -1
+SLOTS = 1024
+FOREVER = 1 << 62
+LONG = 2 * RING
+
+
+class Shown(NamedTuple):
+    """A user's row as committed: what a version published now would serve. `ring`: item codes, oldest first."""
+
+    own: Floats
+    last_event_time: int
+    ring: list[int]
 
 
 class OnlineRows:
-    """Base rows, under the committed overlay, under what changed since (`fresh`, the next delta).
+    """Base rows, under the rows touched since, in slots; what changed since the last commit is the next delta.
 
-    "Shown" is the committed state: what a version published now would serve. Nothing of the base is ever changed.
+    "Shown" is the committed state. Nothing of the base is ever changed. A user whose last click lies `row_ttl_ms` and
+    more before a boundary has no row behind it; which users of the base these are follows from the boundary alone.
     """
 
-    def __init__(self, base: OpenBase, overlay: Changes | None) -> None:
-        self._base = base.rows
-        self._width = base.manifest.towers.width
-        self._admit_after = base.manifest.online.admit_after
-        self.committed = overlay or Changes(base.common, 0)
-        self.fresh = Changes(self.committed.common, self.committed.common_samples)
+    def __init__(self, base: OpenBase, overlay: Changes | None, boundary: int) -> None:
+        online, rows = base.manifest.online, base.rows
+        self.items = ItemCodes(base.items.ids)
+        self._base, self._width = rows, base.manifest.towers.width
+        self._admit_after, self._ttl = online.admit_after, online.row_ttl_ms
+        self._base_items = np.array(self.items.of(rows.rings.items), dtype=np.int64)
+        self._cut, self._boundary = base.manifest.cut_watermark, boundary
+        self._by_age = np.argsort(rows.evidence.last_event_time, kind="stable")
+        self._ages = rows.evidence.last_event_time[self._by_age]
+        start = overlay or Changes(base.common, 0)
+        self.common = self.shown_common = start.common
+        self.common_samples = start.common_samples
+        self._waiting, self._fresh_waiting = dict(start.admission), set[str]()
+        self._slots = _Slots(self._width, list(start.rows))
+        self._slot_of = {user: slot for slot, user in enumerate(start.rows)}
+        for slot, row in enumerate(start.rows.values()):
+            self._slots.fill(slot, row.own, (row.clicks, row.last_event_time), self.items.of(row.ring))
+        self._slots.commit()
 
-    @property
-    def common(self) -> Floats:
-        """The common row now, float32 [d]."""
-        return self.fresh.common
+    def slots(self, users: Sequence[str]) -> list[int]:
+        """Return where the rows of users stand, `NOBODY` for those without one; a base's row moves into a slot."""
+        known = self._slot_of
+        return [known[user] if user in known else self._from_base(user) for user in users]
 
-    def row(self, user: str) -> Row | None:
-        """Return a user's row now."""
-        return self.fresh.rows.get(user) or self.shown(user)
-
-    def shown(self, user: str) -> Row | None:
-        """Return a user's row as committed."""
-        return self.committed.rows.get(user) or self._base.get(user)
-
-    def of_base(self, user: str) -> Row | None:
-        """Return a user's row in the base."""
-        return self._base.get(user)
-
-    def own(self, rows: Sequence[Row | None]) -> Floats:
+    def own(self, slots: Sequence[int]) -> Floats:
         """Return own rows, float32 [n, d]; zeros for users without one."""
-        found = np.zeros((len(rows), self._width), np.float32)
-        for at, row in enumerate(rows):
-            if row is not None:
-                found[at] = row.own
+        at = np.array(slots, dtype=np.int64)
+        found: Floats = self._slots.own[at]
+        found[at == NOBODY] = 0
         return found
+
+    def shown(self, user: str) -> Shown | None:
+        """Return a user's row as committed."""
+        if user in self._slot_of:
+            return self._slots.shown(self._slot_of[user])
+        at, base = self._base_position(user), self._base
+        if at < 0:
+            return None
+        return Shown(base.own[at], int(base.evidence.last_event_time[at]), self._base_ring(at))
+
+    def of_base(self, user: str) -> Floats | None:
+        """Return a user's own row in the base, float32 [d]."""
+        at = self._base.position(user)
+        return self._base.own[at] if at >= 0 else None
 
     def move_common(self, common: Floats, learned: int) -> None:
         """Set the common row after a block that `learned` from so many samples."""
-        self.fresh.common = common
-        self.fresh.common_samples += learned
+        self.common = common
+        self.common_samples += learned
 
-    def clicked(self, user: str, own: Floats, clicks: Sequence[tuple[str, int]]) -> None:
-        """Give `user` the row `own` after `clicks` (item, time) of one block; without admission only count them."""
-        row = self.row(user) or self._admitted(user, len(clicks))
-        if row is None:
-            return
-        ring, last = row.ring, row.last_event_time
-        for item, event_time in clicks:
-            ring, last = pushed(ring, item), max(last, event_time)
-        self.fresh.rows[user] = Row(own.copy(), row.clicks + len(clicks), last, ring)
-        self.fresh.admission.pop(user, None)
+    def admit(self, users: Sequence[str], slots: list[int], clicks: Sequence[int]) -> None:
+        """Give slots, in place, to users without one whose `clicks` reach the admission; count those of others."""
+        for at, user in enumerate(users):
+            if slots[at] != NOBODY:
+                continue
+            before = self._waiting.pop(user, 0)
+            if before + clicks[at] >= self._admit_after:
+                self._fresh_waiting.discard(user)
+                slots[at] = self._new_slot(user)
+                self._slots.fill(slots[at], np.zeros(self._width, np.float32), (before, -FOREVER), [])
+            else:
+                self._waiting[user] = before + clicks[at]
+                self._fresh_waiting.add(user)
+
+    def write(self, slots: Sequence[int], own: Floats) -> None:
+        """Set the own rows in slots, each at most once, to `own`, float32 [n, d]; `NOBODY` is left out."""
+        at = np.array(slots, dtype=np.int64)
+        self._slots.write(at[at != NOBODY], own[at != NOBODY])
+
+    def clicked(self, slots: Sequence[int], codes: Sequence[int], times: Integers) -> None:
+        """Note clicks (item codes, ms) in the evidence and rings of rows that `write` was called for."""
+        at, rings = np.array(slots, dtype=np.int64), self._slots.rings
+        for slot, code in zip(slots, codes, strict=True):
+            if slot != NOBODY:
+                rings[slot].append(code)
+        np.add.at(self._slots.clicks, at[at != NOBODY], 1)
+        np.maximum.at(self._slots.last, at[at != NOBODY], times[at != NOBODY])
+
+    def expire(self, boundary: int) -> list[str]:
+        """Let the rows go that are too old at `boundary` (ms); return whose they were."""
+        reached = [max(at, self._cut) - self._ttl for at in (self._boundary, boundary)]
+        first, stop = np.searchsorted(self._ages, reached, side="right").tolist()
+        of_base = [self._base.users[at] for at in self._by_age[first:stop].tolist()]
+        gone = [user for user in of_base if user not in self._slot_of]
+        for user in self._slots.older_than(reached[1]):
+            gone.append(user)
+            del self._slot_of[user]
+        self._boundary = boundary
+        return gone
+
+    def fresh_table(self) -> RowTable:
+        """Return the rows that changed since the last commit, sorted by user."""
+        slots = self._slots.fresh()
+        users = [self._slots.users[slot] for slot in slots.tolist()]
+        order = sorted(range(len(users)), key=users.__getitem__)
+        users, slots = [users[at] for at in order], slots[order]
+        return self._slots.table(users, slots, self.items.ids)
+
+    def fresh_waiting(self) -> dict[str, int]:
+        """Return the users without a row who clicked since the last commit, and their clicks so far."""
+        return {user: self._waiting[user] for user in self._fresh_waiting}
 
     def commit(self) -> None:
-        """The fresh changes are in a delta: they become the committed state."""
-        self.committed.apply(self.fresh)
-        self.fresh = Changes(self.committed.common, self.committed.common_samples)
+        """What is fresh is in a delta: it becomes the committed state."""
+        self._slots.commit()
+        self._fresh_waiting.clear()
+        self.shown_common = self.common
 
-    def _admitted(self, user: str, clicks: int) -> Row | None:
-        """Return an empty row that carries the clicks waited for, or None and count these `clicks`."""
-        before = self.fresh.admission.get(user, self.committed.admission.get(user, 0))
-        if before + clicks >= self._admit_after:
-            return Row(np.zeros(self._width, np.float32), before, 0, ())
-        self.fresh.admission[user] = before + clicks
-        return None
+    def _new_slot(self, user: str) -> int:
+        slot = self._slots.add(user)
+        self._slot_of[user] = slot
+        return slot
+
+    def _from_base(self, user: str) -> int:
+        at, base = self._base_position(user), self._base
+        if at < 0:
+            return NOBODY
+        slot = self._new_slot(user)
+        evidence = int(base.evidence.clicks[at]), int(base.evidence.last_event_time[at])
+        self._slots.fill(slot, base.own[at], evidence, self._base_ring(at))
+        return slot
+
+    def _base_position(self, user: str) -> int:
+        """Return where the base has a user's row, -1 where it has none or a boundary has let it go."""
+        at = self._base.position(user)
+        if at < 0:
+            return at
+        last = int(self._base.evidence.last_event_time[at])
+        return -1 if self._cut - self._ttl < last <= self._boundary - self._ttl else at
+
+    def _base_ring(self, at: int) -> list[int]:
+        ring: list[int] = self._base_items[self._base.ring_of(at)].tolist()
+        return ring
 
 
-class TrendCounts:
-    """Forward-decayed clicks per item: the base's, everybody's at the cut, and this partition's since.
+class _Slots:
+    """Rows by slot. `rings` grow by every click, and are cut to the last distinct items where somebody looks.
 
-    What the partition sees stands for all of them: its counts are multiplied by the number of partitions.
+    `_before`: where a fresh slot's row as committed stands in `_kept` (-1: not fresh). A slot is filled before it is
+    written; one whose `last` is then -FOREVER shows nothing until it is committed.
     """
 
-    def __init__(self, base: OpenBase, changes: OnlineRows) -> None:
-        self._online, self._rows = base.manifest.online, changes
-        self._t0, self._partitions = base.manifest.trend_t0, base.manifest.partitions
-        self._item_at = {item: at for at, item in enumerate(base.items.ids)}
-        self._at_cut = self._aligned(base.trend)
-        self._now = self._aligned(changes.committed.trend)
-        self._shown = self._now.copy()
+    def __init__(self, width: int, users: list[str]) -> None:
+        room = max(SLOTS, 2 * len(users))
+        self.users = users
+        self.own = np.zeros((room, width), np.float32)
+        self.clicks, self.last = np.zeros(room, np.int64), np.full(room, FOREVER, np.int64)
+        self.rings: list[list[int]] = [[] for _ in users]
+        self._before = np.full(room, -1, np.int64)
+        self._fresh: list[Integers] = []
+        self._kept = np.zeros((SLOTS, width), np.float32)
+        self._kept_last = np.zeros(SLOTS, np.int64)
+        self._kept_ring = list[int]()
 
-    def clicks(self, now: int) -> Doubles:
-        """Return the decayed clicks of the base's items at `now` (ms), float64 [N]."""
-        return self._decayed(self._now, now)
+    def add(self, user: str) -> int:
+        """Return a new slot for `user`."""
+        slot = len(self.users)
+        if slot == len(self.own):
+            self.own = np.concatenate([self.own, np.zeros_like(self.own)])
+            self.clicks = np.concatenate([self.clicks, np.zeros_like(self.clicks)])
+            self.last = np.concatenate([self.last, np.full_like(self.last, FOREVER)])
+            self._before = np.concatenate([self._before, np.full_like(self._before, -1)])
+        self.users.append(user)
+        self.rings.append([])
+        return slot
 
-    def shown_clicks(self, now: int) -> Doubles:
-        """Return the same of the committed counts."""
-        return self._decayed(self._shown, now)
+    def fill(self, slot: int, own: Floats, evidence: tuple[int, int], ring: list[int]) -> None:
+        """Set a new slot to a row that is committed, or with -FOREVER for its last event time to none."""
+        self.own[slot] = own
+        self.clicks[slot], self.last[slot] = evidence
+        self.rings[slot] = ring
 
-    def term(self, clicks: Doubles) -> Doubles:
-        """Return the prior's part of the score, float64 [N]."""
-        return prior(clicks, self._online.beta, self._online.floor)
+    def write(self, slots: Integers, own: Floats) -> None:
+        """Set rows; of those that become fresh, keep what is shown."""
+        new = slots[self._before[slots] < 0]
+        if len(new):
+            start = len(self._kept_ring)
+            while start + len(new) > len(self._kept):
+                self._kept = np.concatenate([self._kept, np.zeros_like(self._kept)])
+                self._kept_last = np.concatenate([self._kept_last, np.zeros_like(self._kept_last)])
+            self._before[new] = np.arange(start, start + len(new))
+            self._kept[start : start + len(new)] = self.own[new]
+            self._kept_last[start : start + len(new)] = self.last[new]
+            self._kept_ring += [len(self.rings[slot]) for slot in new.tolist()]
+            self._fresh.append(new)
+        self.own[slots] = own
 
-    def add(self, item: str, time: int) -> None:
-        """Count a click at `time` (ms), of any item."""
-        fresh, committed = self._rows.fresh.trend, self._rows.committed.trend
-        count = fresh.get(item, committed.get(item, 0.0)) + weight(time, self._t0, self._online.half_life_ms)
-        fresh[item] = count
-        at = self._item_at.get(item)
-        if at is not None:
-            self._now[at] = count
+    def shown(self, slot: int) -> Shown | None:
+        """Return the committed row."""
+        at = int(self._before[slot])
+        last = int(self.last[slot] if at < 0 else self._kept_last[at])
+        if last == -FOREVER:
+            return None
+        if at < 0:
+            return Shown(self.own[slot], last, last_distinct(self.rings[slot]))
+        return Shown(self._kept[at], last, last_distinct(self.rings[slot][: self._kept_ring[at]]))
+
+    def older_than(self, limit: int) -> list[str]:
+        """Empty the slots whose last event time (ms) is `limit` or less; return whose they were."""
+        old = np.flatnonzero(self.last[: len(self.users)] <= limit)
+        self.last[old] = FOREVER
+        return [self.users[slot] for slot in old.tolist()]
+
+    def fresh(self) -> Integers:
+        """Return the slots written since the last commit that still hold a row."""
+        slots = np.concatenate([np.zeros(0, np.int64), *self._fresh])
+        return np.asarray(slots[self.last[slots] != FOREVER], dtype=np.int64)
+
+    def table(self, users: list[str], slots: Integers, items: list[str]) -> RowTable:
+        """Return the rows in slots, of `users`, as a table; rings are cut to the last distinct items."""
+        rings = [last_distinct(self.rings[slot]) for slot in slots.tolist()]
+        codes = np.array([code for ring in rings for code in ring], dtype=np.int64)
+        ends = np.cumsum([len(ring) for ring in rings], dtype=np.int64)
+        return RowTable(
+            users, self.own[slots], Evidence(self.clicks[slots], self.last[slots]), Rings(ends, codes, items)
+        )
 
     def commit(self) -> None:
-        """The counts now are committed."""
-        np.copyto(self._shown, self._now)
+        """What is fresh is shown from now on."""
+        for slots in self._fresh:
+            self._before[slots] = -1
+            for slot in slots.tolist():
+                if len(self.rings[slot]) > LONG:
+                    self.rings[slot] = last_distinct(self.rings[slot])
+        self._fresh.clear()
+        self._kept_ring.clear()
 
-    def _decayed(self, counts: Doubles, now: int) -> Doubles:
-        return decayed(self._at_cut + self._partitions * counts, now, self._t0, self._online.half_life_ms)
 
-    def _aligned(self, counts: dict[str, float]) -> Doubles:
-        found = np.zeros(len(self._item_at), np.float64)
-        for item, count in counts.items():
-            at = self._item_at.get(item)
-            if at is not None:
-                found[at] = count
-        return found
+def last_distinct(ring: list[int]) -> list[int]:
+    """Return the last `RING` distinct items of a list of clicks, oldest first: what `contracts.rows.pushed` leaves."""
+    return list(dict.fromkeys(reversed(ring)))[RING - 1 :: -1] if len(ring) > 1 else ring

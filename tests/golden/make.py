@@ -1,4 +1,4 @@
-"""Writes the golden files of schema 1: `python -m tests.golden.make`, once and never again for a schema.
+"""Writes the golden files of the newest vintage: `python -m tests.golden.make`, once and never again for a vintage.
 
 A run folder as the stages leave it, beside it the values of the events topic. Deterministic: what is drawn at random in
 earnest, the unique part of a data file's name, is fixed here.
@@ -16,7 +16,8 @@ from contracts.layout import Layout
 from contracts.samples import columns_of
 from tests.golden import specimens
 
-FOLDER = Path(__file__).parent / "schema1"
+VINTAGES = ("schema1", "schema2")  # schema2: bases and deltas of version 2
+FOLDER = Path(__file__).parent / VINTAGES[-1]
 
 
 def write(root: Path) -> None:

@@ -132,6 +132,7 @@ BASE = Base(
     cpu_family="GenuineIntel 6 avx2",
     seed=1,
     metrics={"recall@20": 0.25},
+    own_scale=0.5,
 )
 
 
@@ -213,6 +214,7 @@ def deltas(base_digest: str) -> tuple[Delta, Delta]:
         trend_only=1,
         set_aside=0,
         touched_rows=1,
+        reasons={"context": 0},
     )
     second = {"first_ordinal": 2, "watermark": T + 600_000, "first_event_time": 0, "last_event_time": 0}
     nothing = {"samples": 0, "learned": 0, "trend_only": 0, "touched_rows": 0}

@@ -46,7 +46,12 @@ float64s = st.floats(allow_nan=False, allow_infinity=False)
 digests = st.text("0123456789abcdef", min_size=64, max_size=64)
 data_files = st.builds(DataFile, ids, counts, digests)
 
-_BY_TYPE: dict[object, st.SearchStrategy[Any]] = {str: texts, int: st.integers(-(1 << 62), 1 << 62), float: float64s}
+_BY_TYPE: dict[object, st.SearchStrategy[Any]] = {
+    str: texts,
+    int: st.integers(-(1 << 62), 1 << 62),
+    float: float64s,
+    dict[str, int]: st.dictionaries(texts, counts, max_size=3),
+}
 
 
 def any_of(struct: type[Struct], **special: st.SearchStrategy[Any]) -> st.SearchStrategy[Struct]:
@@ -164,7 +169,7 @@ _plain_bases = any_of(
     online=any_of(OnlineSettings),
     metrics=st.dictionaries(texts, float64s, max_size=3),
     files=st.just(()),
-    schema=st.just("freshet.base/1"),
+    schema=st.just("freshet.base/2"),
 )
 bases = st.builds(
     lambda base, cut: msgspec.structs.replace(base, partitions=len(cut), cut=cut),

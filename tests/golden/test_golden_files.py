@@ -1,7 +1,9 @@
-"""Files of schema 1 are read to the values that were written, and today's code writes the very same bytes."""
+"""Files of every vintage are read to the values that were written; today's code writes the newest byte for byte."""
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +12,15 @@ from msgspec.structs import replace
 
 from contracts import deltas, events, served, shards, validation
 from contracts.bases import Base, BaseStore, OpenBase
+from contracts.deltas import Delta
 from contracts.layout import Layout
 from contracts.rows import Row
 from tests.golden import make, specimens
 
-LAYOUT = Layout(make.FOLDER)
+NEWEST = make.VINTAGES[-1]
+# What the manifests of an older vintage lacked.
+LACKING_IN_BASES = {"schema1": {"schema": "freshet.base/1", "own_scale": 1.0}}
+LACKING_IN_DELTAS: dict[str, dict[str, object]] = {"schema1": {"reasons": {}}}
 SAMPLES_DIGEST = "52673343e4aa20c311992a247f799a5c969eb755a25d433a900bcec672a59ab7"
 
 
@@ -22,9 +28,24 @@ def tree(root: Path) -> dict[str, bytes]:
     return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
 
 
+@pytest.fixture(params=make.VINTAGES)
+def vintage(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 @pytest.fixture
-def base() -> OpenBase:
-    return BaseStore(LAYOUT).open(specimens.BASE_ID)
+def layout(vintage: str) -> Layout:
+    return Layout(make.FOLDER.parent / vintage)
+
+
+@pytest.fixture
+def base(layout: Layout) -> OpenBase:
+    return BaseStore(layout).open(specimens.BASE_ID)
+
+
+def wanted_deltas(vintage: str, base: OpenBase) -> tuple[Delta, ...]:
+    lacking = LACKING_IN_DELTAS.get(vintage, {})
+    return tuple(replace(body, **lacking) for body in specimens.deltas(base.digest))
 
 
 def test_todays_code_writes_the_very_same_bytes(tmp_path: Path) -> None:
@@ -35,12 +56,12 @@ def test_todays_code_writes_the_very_same_bytes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", specimens.EVENTS)
-def test_an_event_is_read(name: str) -> None:
-    assert events.decode((make.FOLDER / "events" / f"{name}.json").read_bytes()) == specimens.EVENTS[name]
+def test_an_event_is_read(name: str, layout: Layout) -> None:
+    assert events.decode((layout.root / "events" / f"{name}.json").read_bytes()) == specimens.EVENTS[name]
 
 
-def test_shards_samples_and_dead_letters_are_read() -> None:
-    chain = shards.chain(LAYOUT, specimens.TOPIC, 0)
+def test_shards_samples_and_dead_letters_are_read(layout: Layout) -> None:
+    chain = shards.chain(layout, specimens.TOPIC, 0)
     assert shards.verify(chain) == 2
     first, lost = chain.entries()
     assert (first.body, lost.body) == specimens.SHARDS
@@ -49,19 +70,22 @@ def test_shards_samples_and_dead_letters_are_read() -> None:
     assert (shards.read_samples(chain, lost), shards.read_dead_letters(chain, lost), lost.files) == ([], [], ())
 
 
-def test_the_digest_of_the_samples_is_what_it_was() -> None:
-    chain = shards.chain(LAYOUT, specimens.TOPIC, 0)
+def test_the_digest_of_the_samples_is_what_it_was(layout: Layout) -> None:
+    chain = shards.chain(layout, specimens.TOPIC, 0)
     assert shards.samples_digest(chain) == SAMPLES_DIGEST
 
 
-def test_a_base_is_read(base: OpenBase) -> None:
+def test_a_base_is_read(base: OpenBase, vintage: str) -> None:
     base.verify()
-    assert replace(base.manifest, files=()) == specimens.BASE
+    assert replace(base.manifest, files=()) == replace(specimens.BASE, **LACKING_IN_BASES.get(vintage, {}))
     assert isinstance(base.manifest, Base)
     assert {file.name: base.file(file.name) for file in base.manifest.files} == specimens.BASE_FILES
     assert base.trend == specimens.TREND_COUNTS
     assert base.common.tobytes() == specimens.COMMON.tobytes()
-    assert _plain(base.rows) == _plain(specimens.ROWS)
+    assert _plain(base.learned_rows) == _plain(specimens.ROWS)
+    scale = np.float32(base.manifest.own_scale)
+    scaled = {user: dataclasses.replace(row, own=row.own * scale) for user, row in specimens.ROWS.items()}
+    assert _plain(base.rows) == _plain(scaled)
 
 
 def test_the_items_of_a_base_are_read(base: OpenBase) -> None:
@@ -71,10 +95,10 @@ def test_the_items_of_a_base_are_read(base: OpenBase) -> None:
         np.testing.assert_array_equal(getattr(found, name), getattr(wanted, name), strict=True)
 
 
-def test_deltas_are_read(base: OpenBase) -> None:
-    chain = deltas.chain(LAYOUT, specimens.BASE_ID, 0)
+def test_deltas_are_read(base: OpenBase, layout: Layout, vintage: str) -> None:
+    chain = deltas.chain(layout, specimens.BASE_ID, 0)
     assert chain.verify() == 2
-    assert tuple(entry.body for entry in chain.entries()) == specimens.deltas(base.digest)
+    assert tuple(entry.body for entry in chain.entries()) == wanted_deltas(vintage, base)
     for entry, wanted in zip(chain.entries(), specimens.CHANGES, strict=True):
         found = deltas.read(chain, entry)
         assert (found.common.tobytes(), found.common_samples) == (wanted.common.tobytes(), wanted.common_samples)
@@ -82,20 +106,20 @@ def test_deltas_are_read(base: OpenBase) -> None:
         assert (found.tombstones, found.trend, found.admission) == (wanted.tombstones, wanted.trend, wanted.admission)
 
 
-def test_validation_records_are_read() -> None:
-    chain = deltas.chain(LAYOUT, specimens.BASE_ID, 0)
+def test_validation_records_are_read(layout: Layout) -> None:
+    chain = deltas.chain(layout, specimens.BASE_ID, 0)
     assert tuple(validation.decode(chain.data(chain.read(1), deltas.VALIDATION))) == specimens.BLOCK_SCORES
 
 
-def test_served_manifests_are_read(base: OpenBase) -> None:
-    chain = served.chain(LAYOUT)
+def test_served_manifests_are_read(base: OpenBase, layout: Layout) -> None:
+    chain = served.chain(layout)
     assert chain.verify() == 2
-    first, second = (entry.digest for entry in deltas.chain(LAYOUT, specimens.BASE_ID, 0).entries())
+    first, second = (entry.digest for entry in deltas.chain(layout, specimens.BASE_ID, 0).entries())
     assert tuple(entry.body for entry in chain.entries()) == specimens.served(base.digest, (first, second))
-    head = served.head(LAYOUT)
+    head = served.head(layout)
     assert head is not None
     assert served.included(head.body, 0) == [1]
 
 
-def _plain(rows: dict[str, Row]) -> dict[str, tuple[object, ...]]:
+def _plain(rows: Mapping[str, Row]) -> dict[str, tuple[object, ...]]:
     return {user: (row.own.tobytes(), row.clicks, row.last_event_time, row.ring) for user, row in rows.items()}

@@ -1,0 +1,1 @@
+"""`freshet evaluate`: the online update, its controls and its peers, judged on a day that none of them has seen."""

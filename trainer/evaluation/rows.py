@@ -1,0 +1,163 @@
+"""The arms that are Freshet's own: a frozen base, and rows and trend counts that learn on it during the day.
+
+They fold with the very classes of the online worker, and answer as serving does: known users with their own row on the
+common row of their partition, everybody else with the average of all, and the trend counts of all partitions together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import msgspec
+import numpy as np
+
+from contracts.arrays import Doubles, Floats, Integers
+from contracts.bases import OnlineSettings, OpenBase
+from contracts.trend import decayed, prior, weights
+from trainer.block_fold import BlockFold
+from trainer.block_learner import BlockLearner, Start
+from trainer.evaluation.clicks import Asked, Clicks
+from trainer.evaluation.day import Folding, LogDay
+from trainer.negatives import numbers_of
+from trainer.towers import queries
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What all arms of one base share: the base, the day, how it is folded onto the base, and the day before it."""
+
+    base: OpenBase
+    day: LogDay
+    folding: Folding
+    before: LogDay
+
+    def trend_at_cut(self, half_life_ms: int) -> dict[str, float]:
+        """Return the forward-decayed clicks at the base's cut with this half-life: what the day before leaves."""
+        samples, t0 = self.before.samples, self.base.manifest.trend_t0
+        counts: dict[str, float] = {}
+        for item, weight in zip(samples.items, weights(samples.click_times, t0, half_life_ms).tolist(), strict=True):
+            counts[item] = counts.get(item, 0.0) + weight
+        return counts
+
+    def scaled(self, own_scale: float) -> Ground:
+        """Return the same with own rows of the base times `own_scale`."""
+        return replace(self, base=with_scale(self.base, own_scale))
+
+
+def with_scale(base: OpenBase, own_scale: float) -> OpenBase:
+    """Return the base as if it had been written with another scale of own rows."""
+    return replace(base, manifest=msgspec.structs.replace(base.manifest, own_scale=own_scale))
+
+
+class FrozenRows:
+    """The base as the night left it: score = user . item + bias."""
+
+    def __init__(self, ground: Ground) -> None:
+        self._ground, self._base = ground, ground.base
+        self._turned = np.ascontiguousarray(self._base.items.vectors.T)
+        self._zero = np.zeros(self._base.manifest.towers.width, np.float32)
+
+    def scores(self, asked: Asked) -> Floats:
+        """Return float32 [n, candidates]."""
+        rows, users = self._base.rows, self._ground.day.samples.users
+        at = np.array([rows.position(users[place]) for place in asked.at.tolist()], dtype=np.int64)
+        own = np.where((at >= 0)[:, None], rows.own[at], self._zero) if len(rows) else self._zero
+        z = self._base.common + own + self._ground.folding.contexts[asked.at]
+        found: Floats = queries(z, self._base.manifest.towers) @ self._turned
+        found += self._base.items.biases
+        return found
+
+    def learn(self, clicks: Clicks) -> None:
+        """Nothing is learned."""
+
+
+class LearningRows:
+    """Rows and trend counts that learn block by block, and are published at the end of every window."""
+
+    def __init__(self, ground: Ground, settings: OnlineSettings) -> None:
+        self._ground, self._settings = ground, settings
+        base, partitions = ground.base, ground.folding.partitions
+        counted = msgspec.structs.replace(base.manifest, partitions=partitions, online=settings)
+        self._base = replace(base, manifest=counted)
+        fold = BlockFold(self._base, settings)
+        at_cut = ground.trend_at_cut(settings.half_life_ms)
+        start = Start(None, base.manifest.cut_watermark, at_cut)
+        names = [f"{base.digest}/{partition}" for partition in range(partitions)]
+        self._learners = [BlockLearner(self._base, name, fold, start) for name in names]
+        self._turned = np.ascontiguousarray(base.items.vectors.T)
+        self._at_cut = self._aligned(at_cut)
+        self._next_window = 0
+
+    def scores(self, asked: Asked) -> Floats:
+        """Return float32 [n, candidates], of the state at the end of the window before."""
+        z = self._id_embeddings(asked.at) + self._ground.folding.contexts[asked.at]
+        found: Floats = queries(z, self._base.manifest.towers) @ self._turned
+        found += self._offset(asked.now).astype(np.float32)
+        return found
+
+    def learn(self, clicks: Clicks) -> None:
+        """Fold the blocks of the window, which is the next one, and publish."""
+        for placed in self._ground.folding.windows[self._next_window]:
+            self._learners[placed.partition].learn(placed.block)
+        for learner in self._learners:
+            learner.commit()
+        self._next_window += 1
+
+    def _id_embeddings(self, at: Integers) -> Floats:
+        users = self._ground.day.samples.users
+        average = self._average()
+        found = np.empty((len(at), len(average)), np.float32)
+        homes = self._ground.folding.homes[at].tolist()
+        for row, (place, home) in enumerate(zip(at.tolist(), homes, strict=True)):
+            rows = self._learners[home].rows
+            shown = rows.shown(users[place])
+            found[row] = average if shown is None else rows.shown_common + shown.own
+        return found
+
+    def _average(self) -> Floats:
+        """Return the mean of the partitions' common rows, weighted by samples: that of users without a row."""
+        counts = [learner.rows.common_samples for learner in self._learners]
+        if not any(counts):
+            return self._base.common
+        commons = np.array([learner.rows.shown_common for learner in self._learners], dtype=np.float64)
+        return np.average(commons, axis=0, weights=counts).astype(np.float32)
+
+    def _offset(self, now: int) -> Doubles:
+        settings, manifest = self._settings, self._base.manifest
+        counts = self._at_cut + sum(learner.trend.own_counts() for learner in self._learners)
+        clicks = decayed(counts, now, manifest.trend_t0, settings.half_life_ms)
+        bias = settings.bias_weight * self._base.items.biases.astype(np.float64)
+        return bias + prior(clicks, settings.beta, settings.floor)
+
+    def _aligned(self, counts: Mapping[str, float]) -> Doubles:
+        at = {item: place for place, item in enumerate(self._base.items.ids)}
+        found = np.zeros(len(at), np.float64)
+        for item, count in counts.items():
+            if item in at:
+                found[at[item]] = count
+        return found
+
+
+def swapped(folding: Folding, seed: int) -> Folding:
+    """Return the control SWAP: in each block the clicks, contexts and all, are dealt out anew among its users.
+
+    What is learned all the same belongs to everybody, not to the user whose row it is.
+    """
+
+    def dealt(number: int, window: int) -> Integers:
+        block = folding.windows[window][number].block
+        count = len(block.samples)
+        order = numbers_of(f"swap {seed} {window}", number).permutation(count)
+        user_at = block.user_at.copy()
+        user_at[:count] = block.user_at[:count][order]
+        return user_at
+
+    windows = tuple(
+        tuple(
+            replace(placed, block=replace(placed.block, user_at=dealt(number, window)))
+            for number, placed in enumerate(blocks)
+        )
+        for window, blocks in enumerate(folding.windows)
+    )
+    return replace(folding, windows=windows)
