@@ -81,10 +81,10 @@ class FullModel:
         return total / len(day)
 
     def finished_rows(self) -> StartingRows:
-        """Return the rows as they are now, own rows shrunk."""
+        """Return the rows as they are now."""
         return StartingRows(
             self.common.numpy(force=True).copy(),
-            self.own.weight.numpy(force=True) * np.float32(self._settings.shrink),
+            self.own.weight.numpy(force=True).copy(),
             self.items.weight.numpy(force=True).copy(),
             self.biases.weight.numpy(force=True)[:, 0].copy(),
         )

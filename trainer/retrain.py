@@ -2,17 +2,20 @@
 
  1. find the days, the parent (a full base, never an online branch) and the id of the base to be; if it is there, and
     its files are what was written, done.
- 2. read the days; learn what the base knows (items, features; a warm start keeps the parent's and adds to them).
- 3. train: one epoch a day, each day shuffled as a whole, in the order of the days.
- 4. export the towers, checked against torch; fold evidence, rings and trend counts to the cut.
- 5. write the directory and rename it: the commit.
+ 2. choose the online settings by folding the first day onto the parent (`trainer.calibration`); without a parent, or
+    where nobody came back on that day, they are those of the settings file.
+ 3. read the days; learn what the base knows (items, features; a warm start keeps the parent's and adds to them).
+ 4. train: one epoch a day, each day shuffled as a whole, in the order of the days.
+ 5. export the towers, checked against torch; fold evidence, rings and trend counts to the cut.
+ 6. write the directory and rename it: the commit.
 
-A crash before 5 leaves a hidden directory that nobody reads. Deterministic on one machine and build.
+A crash before 6 leaves a hidden directory that nobody reads. Deterministic on one machine and build.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -22,11 +25,12 @@ import numpy as np
 
 from contracts import bases
 from contracts.arrays import pack
-from contracts.bases import Base, BaseStore, Items, OpenBase
+from contracts.bases import Base, BaseStore, Items, OnlineSettings, OpenBase
 from contracts.errors import UsageError
 from contracts.layout import Layout
 from contracts.rows import Row
 from trainer import cut_state, export, lineage
+from trainer.calibration import Calibration, Trial, Yesterday, calibrate, nothing
 from trainer.full_model import FullModel, StartingRows, TrainingDay, item_vectors
 from trainer.one_thread import one_thread
 from trainer.settings import TrainerSettings
@@ -34,6 +38,7 @@ from trainer.starting_point import Known, encoded, know, starting_rows, starting
 from trainer.training_days import Day, DaySamples, Topic, find_day, open_topic, read_day, with_samples
 
 Progress = Callable[[str, int, int], None]
+CALIBRATION = "calibration.json"
 
 
 @dataclass(frozen=True)
@@ -59,7 +64,7 @@ class _Start:
 
 @dataclass(frozen=True)
 class _Trained:
-    """Step 3's finding: `last` is the last day as it was trained, whose rows the export is checked with."""
+    """Step 4's finding: `last` is the last day as it was trained, whose rows the export is checked with."""
 
     model: FullModel
     known: Known
@@ -81,16 +86,20 @@ def retrain(layout: Layout, plan: RetrainPlan, progress: Progress = lambda what,
         there = store.open(start.base_id)
         there.verify()
         return there
+    # Step 2: choose the online settings
+    calibration = _calibrate(layout, start, plan, progress)
     with one_thread():
-        # Step 2: read
+        # Step 3: read
         days = [read_day(start.topic, day, partial(progress, f"read {day.name}")) for day in start.filled]
         known = know(days, start.parent, plan.settings)
-        # Step 3: train
+        # Step 4: train
         trained = _train(start, days, known, plan.settings, progress)
-        # Step 4: export and fold
-        files, metrics = _files(start, days, trained, plan.settings)
-    # Step 5: the commit
-    return store.write(_manifest(start, plan, trained, metrics), files)
+        # Step 5: export and fold
+        files, metrics = _files(start, days, trained, calibration.chosen.online)
+    # Step 6: the commit
+    files[CALIBRATION] = msgspec.json.encode(calibration.tried)
+    metrics["calibration_recall20_active"] = calibration.recall
+    return store.write(_manifest(start, plan, trained, metrics, calibration.chosen), files)
 
 
 def _find(layout: Layout, plan: RetrainPlan) -> _Start:
@@ -108,6 +117,17 @@ def _find(layout: Layout, plan: RetrainPlan) -> _Start:
     log = (topic.topic_id, settings.day_zone, plan.days, days[0].first, days[-1].next)
     what = msgspec.json.encode((parent.digest if parent else "", log, parts), order="sorted")
     return _Start(topic, days, filled, parent, f"{plan.days[-1]}-{hashlib.sha256(what).hexdigest()[:8]}")
+
+
+def _calibrate(layout: Layout, start: _Start, plan: RetrainPlan, progress: Progress) -> Calibration:
+    settings, parent = plan.settings, start.parent
+    given = Trial(settings.online.chosen(), settings.retrain.own_scale)
+    if parent is None or not settings.retrain.calibrate or start.days[0].first == start.days[0].next:
+        return nothing(given)
+    manifest, first = parent.manifest, start.days[0].name
+    names = (start.topic.name, manifest.base_id, manifest.days[-1], first, settings.day_zone)
+    yesterday = Yesterday(layout, *names, settings.publish_interval_ms)
+    return calibrate(yesterday, given, len(os.sched_getaffinity(0)), partial(progress, f"calibrate on {first}"))
 
 
 def _train(
@@ -133,7 +153,7 @@ def _train(
 
 
 def _files(
-    start: _Start, days: Sequence[DaySamples], trained: _Trained, settings: TrainerSettings
+    start: _Start, days: Sequence[DaySamples], trained: _Trained, online: OnlineSettings
 ) -> tuple[dict[str, bytes], dict[str, float]]:
     rows, towers, known = trained.model.finished_rows(), trained.model.towers, trained.known
     vectors = item_vectors(towers, rows.items)
@@ -149,7 +169,7 @@ def _files(
         bases.DENSE: towers.packed(),
         bases.USERS: users,
         bases.ITEMS: bases.pack_items(Items(known.items, rows.items, vectors, rows.biases)),
-        bases.TREND: _trend(start, days, settings.online.half_life_ms),
+        bases.TREND: _trend(start, days, online.half_life_ms),
         lineage.ITEM_COUNTS: lineage.pack_item_counts(known.item_counts),
     }, metrics
 
@@ -163,13 +183,16 @@ def _users(rows: StartingRows, known: Known, start: _Start, days: Sequence[DaySa
 
 def _trend(start: _Start, days: Sequence[DaySamples], half_life_ms: int) -> bytes:
     parent, t0 = start.parent, start.days[-1].end
-    carried = cut_state.carried_trend(parent.trend, parent.manifest.trend_t0, t0, half_life_ms) if parent else {}
+    same = parent and parent.manifest.online.half_life_ms == half_life_ms  # else what is a day old decays to nothing
+    carried = (
+        cut_state.carried_trend(parent.trend, parent.manifest.trend_t0, t0, half_life_ms) if parent and same else {}
+    )
     counts = cut_state.fold_trend(carried, days, t0, half_life_ms)
     items = sorted(counts)
     return pack({"items": items, "counts": np.array([counts[item] for item in items], dtype=np.float64)})
 
 
-def _manifest(start: _Start, plan: RetrainPlan, trained: _Trained, metrics: dict[str, float]) -> Base:
+def _manifest(start: _Start, plan: RetrainPlan, trained: _Trained, metrics: dict[str, float], chosen: Trial) -> Base:
     parent, end = start.parent, start.days[-1].end
     return Base(
         base_id=start.base_id,
@@ -183,9 +206,10 @@ def _manifest(start: _Start, plan: RetrainPlan, trained: _Trained, metrics: dict
         days=plan.days,
         day_zone=plan.settings.day_zone,
         towers=trained.known.towers,
-        online=plan.settings.online.chosen(),
+        online=chosen.online,
         trend_t0=end,
         cpu_family=bases.cpu_family(),
         seed=plan.settings.retrain.seed,
         metrics={**trained.metrics, **metrics},
+        own_scale=chosen.own_scale,
     )

@@ -26,13 +26,14 @@ class FullRetrain(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    batch: int = Field(2048, ge=1)
+    batch: int = Field(512, ge=1)
     min_steps: int = Field(50, ge=1)
     negatives: int = Field(1024, ge=1)
     dense_step: float = Field(2e-3, gt=0)
     row_step: float = Field(5e-3, gt=0)
     id_dropout: float = Field(0.1, ge=0, lt=1)
-    shrink: float = Field(0.3, ge=0, le=1)
+    own_scale: float = Field(0.3, ge=0, le=1)
+    calibrate: bool = True
     min_item_clicks: int = Field(5, ge=1)
     min_feature_count: int = Field(10, ge=1)
     max_feature_values: int = Field(1000, ge=1)

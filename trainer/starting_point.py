@@ -72,8 +72,7 @@ def starting_rows(known: Known, parent: OpenBase | None, seed: int) -> StartingR
     biases = np.zeros(len(known.items), np.float32)
     if parent is None:
         return StartingRows(np.zeros(width, np.float32), own, items, biases)
-    for at, row in enumerate(parent.rows.values()):
-        own[at] = row.own
+    own[: len(parent.rows)] = parent.learned_rows.own
     items[: len(parent.items.ids)] = parent.items.embeddings
     biases[: len(parent.items.ids)] = parent.items.biases
     return StartingRows(parent.common, own, items, biases)

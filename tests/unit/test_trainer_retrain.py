@@ -79,7 +79,7 @@ def test_own_rows_are_shrunk_after_training(two_days: Layout, tmp_path: Path) ->
     for shrink in (1.0, 0.25):
         layout = Layout(tmp_path / str(shrink))
         write_tastes(layout, TASTES, TWO)
-        base = train(layout, settings=small_settings(retrain={"shrink": shrink}))
+        base = train(layout, settings=small_settings(retrain={"own_scale": shrink}))
         lengths[shrink] = np.linalg.norm([row.own for row in base.rows.values()], axis=1)
     np.testing.assert_allclose(lengths[0.25], 0.25 * lengths[1.0], rtol=1e-5)
     assert lengths[1.0].max() > 0.01

@@ -1,0 +1,198 @@
+"""The online settings of a new base, chosen by folding yesterday's samples onto yesterday's base.
+
+One setting after the other, the simplest value first (0: off); a value is kept when recall@20 of active users is better
+by more than one standard error (users being independent) than with the simpler one kept so far: the rule of one
+standard error (Breiman et al. 1984, "Classification and regression trees", section 3.4.3). So a trend prior or own rows
+that help nobody stay off. Nothing is ever chosen on the day that is judged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+
+import msgspec
+import numpy as np
+
+from contracts.arrays import Doubles, Integers
+from contracts.bases import BaseStore, OnlineSettings, OpenBase
+from contracts.days import bounds
+from contracts.layout import Layout
+from trainer.evaluation.day import read_log_day
+from trainer.evaluation.judge import NOT_SCORED, judge_one
+from trainer.evaluation.metrics import standard_error
+from trainer.evaluation.rows import LearningRows
+from trainer.evaluation.slices import active_clicks
+from trainer.evaluation.stage import Stage, set_up
+from trainer.one_thread import one_thread
+from trainer.training_days import find_day, open_topic
+
+MINUTE_MS = 60_000
+FIRST_K = 20
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What is tried: online settings, and the scale of the base's own rows."""
+
+    online: OnlineSettings
+    own_scale: float
+
+    def changed(self, change: dict[str, float]) -> Trial:
+        """Return the trial with some settings changed; `own_scale` is one of them."""
+        rest = {name: value for name, value in change.items() if name != "own_scale"}
+        scale = change.get("own_scale", self.own_scale)
+        return Trial(msgspec.structs.replace(self.online, **rest), scale)
+
+
+@dataclass(frozen=True)
+class Tried:
+    """How a trial did: recall@20 over the known clicks of active users, and each of their hits, float64 [n]."""
+
+    trial: Trial
+    recall: float
+    hits: Doubles
+
+
+@dataclass(frozen=True)
+class Yesterday:
+    """What is folded onto what: `day` (YYYY-MM-DD) of a topic onto a base whose last day is `before`."""
+
+    layout: Layout
+    topic: str
+    base_id: str
+    before: str
+    day: str
+    zone: str
+    interval_ms: int
+
+    def stage(self) -> Stage:
+        """Read both days and set the base up."""
+        topic, base = open_topic(self.layout, self.topic), BaseStore(self.layout).open(self.base_id)
+        found = [find_day(topic, name, self.zone) for name in (self.before, self.day)]
+        before, day = (read_log_day(topic, each, bounds(each.name, self.zone)[0]) for each in found)
+        return set_up(base, [before], day, (base.manifest.partitions, self.interval_ms))
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What was chosen, and everything that was tried, in order: label, recall@20 of active users, whether kept."""
+
+    chosen: Trial
+    recall: float
+    tried: tuple[tuple[str, float, bool], ...]
+
+
+Grid = Sequence[Sequence[dict[str, float]]]
+
+# The values of one setting after the other, the simplest first.
+NO_TREND = {"beta": 0.0, "bias_weight": 1.0}
+TREND: Grid = ([NO_TREND, *({"beta": beta, "bias_weight": 0.0} for beta in (0.5, 1.0, 1.2, 1.5))],)
+HALF_LIFE: Grid = ([{"half_life_ms": minutes * MINUTE_MS} for minutes in (30, 15, 60, 120)],)
+COMMON: Grid = ([{"common_step": step} for step in (0.0, 0.1, 0.3, 1.0, 2.0)],)
+OWN: Grid = (
+    [
+        {"own_step": step, "learning_temperature": temperature}
+        for step, temperature in ((0.0, 4.0), (0.1, 4.0), (0.3, 4.0), (0.1, 1.0), (0.3, 1.0), (1.0, 1.0))
+    ],
+    [{"own_scale": scale} for scale in (0.0, 0.1, 0.3, 1.0)],
+)
+EVERYTHING: Grid = (*TREND, *COMMON, *HALF_LIFE, *OWN)
+ROWS_ALONE: Grid = ([NO_TREND], *COMMON, *OWN)
+
+
+class Trials:
+    """Runs trials on one stage, several processes side by side; the users of the clicks that count come along."""
+
+    def __init__(self, yesterday: Yesterday, processes: int) -> None:
+        self._pool = ProcessPoolExecutor(processes, get_context("spawn"), _begin, (yesterday,))
+        self.users: Integers = self._pool.submit(_users).result()
+
+    def run(self, trials: Sequence[Trial]) -> list[Tried]:
+        """Return how each trial did, in their order."""
+        return list(self._pool.map(_run, trials))
+
+    def close(self) -> None:
+        """End the processes."""
+        self._pool.shutdown(cancel_futures=True)
+
+
+def calibrate(
+    yesterday: Yesterday, start: Trial, processes: int, progress: Callable[[int, int], None] = lambda done, total: None
+) -> Calibration:
+    """Choose settings, beginning with `start`, whose other settings stay. `progress` gets trials done and in all."""
+    trials = Trials(yesterday, processes)
+    try:
+        return search(trials, start, EVERYTHING, progress)
+    finally:
+        trials.close()
+
+
+def nothing(given: Trial) -> Calibration:
+    """Return the settings that were given, where there is nothing to choose them by."""
+    return Calibration(given, 0.0, ())
+
+
+def search(
+    trials: Trials, start: Trial, grid: Grid, progress: Callable[[int, int], None] = lambda done, total: None
+) -> Calibration:
+    """Choose the settings of a grid, one after the other."""
+    users = trials.users
+    if not len(users):
+        return nothing(start)
+    kept, total = Tried(start, 0.0, np.zeros(len(users))), sum(map(len, grid))
+    notes: list[tuple[str, float, bool]] = []
+    for values in grid:
+        found = trials.run([kept.trial.changed(change) for change in values])
+        best = found[0]
+        for each in found[1:]:
+            gain, error = standard_error(each.hits, best.hits, users, np.ones(len(users), np.bool_))
+            best = each if gain > error else best
+        kept = best
+        notes += [(_label(change), each.recall, each is kept) for change, each in zip(values, found, strict=True)]
+        progress(len(notes), total)
+    return Calibration(kept.trial, kept.recall, tuple(notes))
+
+
+def tried(stage: Stage, trial: Trial) -> Tried:
+    """Fold the stage's day under a trial and judge it."""
+    ground = stage.ground.scaled(trial.own_scale)
+    judged = judge_one(LearningRows(ground, trial.online), stage.day)
+    inside = counted(stage)
+    hits = (judged.ranks[inside] >= 0) & (judged.ranks[inside] < FIRST_K)
+    return Tried(trial, float(hits.mean()) if len(hits) else 0.0, hits.astype(np.float64))
+
+
+def counted(stage: Stage) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    """Return bool [n]: the clicks of active users on candidates."""
+    return np.asarray(active_clicks(stage.day) & (stage.day.clicks.items != NOT_SCORED), dtype=np.bool_)
+
+
+def unscaled(base: OpenBase) -> Trial:
+    """Return the trial that a base's own settings are."""
+    return Trial(base.manifest.online, base.manifest.own_scale)
+
+
+def _label(change: dict[str, float]) -> str:
+    return ", ".join(f"{name} {value:g}" for name, value in change.items())
+
+
+_stage: list[Stage] = []
+
+
+def _begin(yesterday: Yesterday) -> None:
+    with one_thread():
+        _stage.append(yesterday.stage())
+
+
+def _users() -> Integers:
+    (stage,) = _stage
+    return stage.day.clicks.users[counted(stage)]
+
+
+def _run(trial: Trial) -> Tried:
+    (stage,) = _stage
+    with one_thread():
+        return tried(stage, trial)

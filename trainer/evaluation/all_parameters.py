@@ -1,0 +1,66 @@
+"""What rows-only gives up: every parameter of the base trained online, on each window's clicks in their order."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from contracts import bases
+from contracts.arrays import Floats, Integers
+from contracts.bases import OpenBase
+from contracts.features import FeatureEncoder
+from trainer.evaluation.clicks import NOT_A_CANDIDATE, Asked, Clicks
+from trainer.evaluation.rows import Ground
+from trainer.full_model import FullModel, StartingRows, TrainingDay, item_vectors
+from trainer.settings import FullRetrain
+from trainer.towers import load
+
+BATCH = 256
+
+
+class AllParameters:
+    """Adam on towers, items, biases and rows, with the loss of the full retrain; candidates stay those of the base.
+
+    `row_at`: int64 [users], by code, where the base has a user's row, -1 for nowhere.
+    """
+
+    def __init__(self, ground: Ground, row_at: Integers, seed: int) -> None:
+        base = ground.base
+        codes, numbers = FeatureEncoder(base.manifest.towers.context).encode(ground.day.samples.contexts)
+        self._codes, self._numbers, self._ground = codes, numbers, ground
+        rows = StartingRows(base.common, _own(base, row_at), base.items.embeddings, base.items.biases)
+        towers = load(base.manifest.towers, base.file(bases.DENSE), bases.DENSE)
+        self._model = FullModel(towers, rows, FullRetrain(batch=BATCH, min_steps=1, seed=seed))
+        self._name, self._window, self._turned = f"{base.digest} online", 0, self._items()
+
+    def scores(self, asked: Asked) -> Floats:
+        """Return float32 [n, candidates]."""
+        model = self._model
+        users, at = torch.from_numpy(asked.users), asked.at
+        with torch.no_grad():
+            id_embedding = model.common + model.own(users)
+            context = torch.from_numpy(self._codes[at]), torch.from_numpy(self._numbers[at])
+            found = model.towers.user(id_embedding, *context) @ self._turned + model.biases.weight[:, 0]
+        return np.asarray(found.numpy(), dtype=np.float32)
+
+    def learn(self, clicks: Clicks) -> None:
+        """Train on the window's clicks on candidates."""
+        known = np.flatnonzero(clicks.items != NOT_A_CANDIDATE)
+        at = clicks.first + known
+        day = TrainingDay(
+            f"{self._name} {self._window}", clicks.users[known], clicks.items[known], self._codes[at], self._numbers[at]
+        )
+        if len(day):
+            self._model.train(day, lambda done, total: None)
+        self._window, self._turned = self._window + 1, self._items()
+
+    def _items(self) -> torch.Tensor:
+        return torch.from_numpy(item_vectors(self._model.towers, self._model.items.weight.numpy(force=True)).T)
+
+
+def _own(base: OpenBase, row_at: Integers) -> Floats:
+    """Return the base's own rows by user code, float32 [users, d]; zeros for users without one."""
+    found = np.zeros((len(row_at), base.manifest.towers.width), np.float32)
+    known = np.flatnonzero(row_at >= 0)
+    found[known] = base.learned_rows.own[row_at[known]]
+    return found

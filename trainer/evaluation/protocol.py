@@ -1,0 +1,150 @@
+"""The protocol of `freshet evaluate`, seed by seed; nothing is chosen on the day that is judged.
+
+1. a base per night: each base day is trained on top of the one before, and calibrated by folding it onto that one.
+2. what controls and peers need chosen, chosen on the last base day, with the base of the day before: the steps of rows
+without a trend prior, and how much of yesterday's popularity is mixed in.
+3. every arm is asked for the test day, window by window, and learns each window after it was scored.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from contracts.bases import OpenBase
+from contracts.days import bounds
+from contracts.layout import Layout
+from trainer.calibration import ROWS_ALONE, Trial, Trials, Yesterday, search
+from trainer.evaluation.arms import Choices, makers
+from trainer.evaluation.clicks import Arm
+from trainer.evaluation.day import LogDay, read_log_day
+from trainer.evaluation.judge import Judged, judge_one
+from trainer.evaluation.metrics import figures
+from trainer.evaluation.popularity import MixedWithPopularity
+from trainer.evaluation.rows import FrozenRows
+from trainer.evaluation.stage import Stage, set_up
+from trainer.one_thread import one_thread
+from trainer.retrain import RetrainPlan, retrain
+from trainer.settings import TrainerSettings
+from trainer.training_days import find_day, open_topic
+
+Progress = Callable[[str, int, int], None]
+WEIGHTS = (0.0, 0.5, 1.0, 2.0, 4.0)
+QUIET: Progress = lambda what, done, total: None  # noqa: E731
+
+
+@dataclass(frozen=True)
+class EvaluationPlan:
+    """What is judged: bases over `base_days`, in order, and the `test_day` after them, of one topic's shards.
+
+    `partitions`: by how many the test day is folded. `quick`: one night is calibrated, and what takes long is left out.
+    """
+
+    layout: Layout
+    topic: str
+    base_days: tuple[str, ...]
+    test_day: str
+    partitions: int
+    seeds: tuple[int, ...]
+    quick: bool
+    settings: TrainerSettings
+
+    @property
+    def interval_ms(self) -> int:
+        """How often is published."""
+        return self.settings.publish_interval_ms
+
+
+@dataclass(frozen=True)
+class SeedRun:
+    """One seed's outcome: its base and stage, what was chosen before the day, and how each arm did."""
+
+    seed: int
+    stage: Stage
+    choices: Choices
+    judged: dict[str, Judged]
+
+    @property
+    def base(self) -> OpenBase:
+        """The base that the day was folded onto."""
+        return self.stage.ground.base
+
+
+def run_seed(plan: EvaluationPlan, seed: int, progress: Progress = QUIET) -> SeedRun:
+    """Train, choose and judge one seed."""
+    label = f"seed {seed}: "
+    # Step 1: a base per night
+    nights = list(_nights(plan, seed, lambda what, done, total: progress(label + what, done, total)))
+    days = [_read(plan, name) for name in (*plan.base_days, plan.test_day)]
+    with one_thread():
+        # Step 2: what controls and peers need chosen
+        choices = _choose(plan, nights, days, partial(progress, f"{label}choose for controls and peers"))
+        # Step 3: the test day
+        stage = set_up(nights[-1], days[:-1], days[-1], (plan.partitions, plan.interval_ms))
+        judged = {}
+        arms = makers(stage, choices, seed, plan.quick)
+        for number, (name, make) in enumerate(arms.items(), start=1):
+            judged[name] = judge_one(make(), stage.day)
+            progress(f"{label}judge the arms", number, len(arms))
+    return SeedRun(seed, stage, choices, judged)
+
+
+def _nights(plan: EvaluationPlan, seed: int, progress: Progress) -> Iterator[OpenBase]:
+    parent = ""
+    for number, name in enumerate(plan.base_days, start=1):
+        calibrate = plan.settings.retrain.calibrate and (not plan.quick or number == len(plan.base_days))
+        trained = plan.settings.retrain.model_copy(update={"seed": seed, "calibrate": calibrate})
+        settings = plan.settings.model_copy(update={"retrain": trained})
+        base = retrain(plan.layout, RetrainPlan(plan.topic, (name,), parent, settings), progress)
+        parent = base.manifest.base_id
+        yield base
+
+
+def _read(plan: EvaluationPlan, name: str) -> LogDay:
+    zone = plan.settings.day_zone
+    topic = open_topic(plan.layout, plan.topic)
+    return read_log_day(topic, find_day(topic, name, zone), bounds(name, zone)[0])
+
+
+def _choose(
+    plan: EvaluationPlan, nights: Sequence[OpenBase], days: Sequence[LogDay], progress: Callable[[int, int], None]
+) -> Choices:
+    manifest = nights[-1].manifest
+    fresh = Trial(manifest.online, manifest.own_scale)
+    if len(nights) == 1:
+        return Choices(fresh, fresh, 1.0, 1.0)
+    stage = set_up(nights[-2], days[:-2], days[-2], (plan.partitions, plan.interval_ms))
+    frozen = _weight(FrozenRows(stage.ground.scaled(fresh.own_scale)), stage)
+    als = 1.0
+    if not plan.quick:
+        from trainer.evaluation.ials import FrozenALS, fitted
+
+        als = _weight(FrozenALS(stage.history, fitted(stage.history, plan.seeds[0])), stage)
+    with _trials(plan, nights[-2].manifest.base_id) as trials:
+        rows = search(trials, fresh, ROWS_ALONE, progress).chosen
+    return Choices(fresh, rows, frozen, als)
+
+
+def _weight(arm: Arm, stage: Stage) -> float:
+    """Return the weight of the popularity of the day before with which a frozen arm did best."""
+    everything = np.ones(len(stage.day.clicks), dtype=np.bool_)
+    found = [judge_one(MixedWithPopularity(arm, stage.history, weight), stage.day) for weight in WEIGHTS]
+    recalls = [figures(each, everything).recall20 for each in found]
+    return WEIGHTS[int(np.argmax(recalls))]
+
+
+@contextmanager
+def _trials(plan: EvaluationPlan, base_id: str) -> Iterator[Trials]:
+    before, day = (*plan.base_days, plan.test_day)[-3:-1]
+    zone = plan.settings.day_zone
+    yesterday = Yesterday(plan.layout, plan.topic, base_id, before, day, zone, plan.interval_ms)
+    trials = Trials(yesterday, len(os.sched_getaffinity(0)))
+    try:
+        yield trials
+    finally:
+        trials.close()
