@@ -48,7 +48,7 @@ COMMANDS = (
     Command("publish retire", "", "", "delete what no rollback may need"),
     Command("serve", "", "", "answer over HTTP, with a dashboard"),
     Command("retrieve", "serving.commands", "retrieve", "the top k items for a user, as served now"),
-    Command("evaluate", "", "", "judge the online update on any log"),
+    Command("evaluate", "trainer.evaluation.commands", "evaluate", "judge the online update on any log"),
     Command("experiment", "", "", "test a claim about training and publishing"),
 )
 

@@ -1,0 +1,193 @@
+"""`freshet evaluate`: parse, fold the log into shards, run the protocol, print and write what came out."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from contracts import command_line, days, durable
+from contracts.errors import MissingInput, UsageError
+from contracts.layout import Layout
+
+if TYPE_CHECKING:
+    from trainer.evaluation.results import Evaluation
+    from trainer.training_days import Topic
+
+UNITS_MS = {"s": 1000, "m": 60_000, "h": 3_600_000}
+SHOWN = ("all", "active", "active_new")
+
+
+@dataclass(frozen=True)
+class EvaluateArguments:
+    """What `freshet evaluate` was asked for; `log` are the words for `freshet streams replay`."""
+
+    layout: Layout
+    topic: str
+    log: tuple[str, ...]
+    base: str
+    test: str
+    zone: str | None
+    interval_ms: int
+    partitions: int
+    seeds: int
+    quick: bool
+    json: Path | None
+    report: Path | None
+
+
+def parse_evaluate(argv: Sequence[str]) -> EvaluateArguments:
+    """Parse the arguments of `evaluate`; what it does not know belongs to the log."""
+    made = command_line.parser(
+        "evaluate",
+        "Judge the online update, its controls and its peers on a day of a log that none of them has seen.",
+        "Which log: the options of `freshet streams replay` (--data, --format, --columns, ...). Without them the\n"
+        "shards of --root are judged; without --root too, a synthetic log. Everything is kept: the same command goes\n"
+        "on where it was.\n"
+        "docs/evaluation.md says how it is judged and what the figures mean.",
+        root=None,
+        shown="var/evaluate/LOG",
+    )
+    made.add_argument("--topic", default="events", help="whose shards to read and write (default: events)")
+    made.add_argument("--base", default="", metavar="FIRST..LAST", help="days of the base (default: all before --test)")
+    made.add_argument("--test", default="", metavar="YYYY-MM-DD", help="the day that is judged (default: the last one)")
+    made.add_argument("--day-zone", help="time zone of the days, e.g. America/Sao_Paulo (default: the setting)")
+    made.add_argument("--interval", type=_interval, default=1_800_000, metavar="30m", help="publish so often (30m)")
+    made.add_argument("--partitions", type=command_line.positive, default=1, help="fold the day by so many (1)")
+    made.add_argument("--seeds", type=command_line.positive, default=3, help="how many seeds, from 1 on (3)")
+    made.add_argument("--quick", action="store_true", help="a look in minutes: one seed, no peers that take long")
+    made.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
+    made.add_argument("--report", type=Path, metavar="FILE", help="write the page there (default: in the run folder)")
+    given, log = made.parse_known_args(argv)
+    root = given.root or Path("var/evaluate") / _log_name(log)
+    return EvaluateArguments(
+        Layout(root),
+        given.topic,
+        tuple(log) if log or not given.root else (),
+        given.base,
+        given.test,
+        given.day_zone,
+        given.interval,
+        given.partitions,
+        1 if given.quick else given.seeds,
+        given.quick,
+        given.json,
+        given.report,
+    )
+
+
+def evaluate(argv: Sequence[str]) -> int:
+    """Run `freshet evaluate`."""
+    arguments = parse_evaluate(argv)
+    if (arguments.log or not arguments.layout.shards(arguments.topic, 0).exists()) and (code := _replay(arguments)):
+        return code
+    from trainer.evaluation import report, results
+    from trainer.evaluation.protocol import EvaluationPlan, run_seed
+    from trainer.evaluation.summary import summarise
+    from trainer.progress import DayBars
+    from trainer.settings import TrainerSettings
+    from trainer.training_days import open_topic
+
+    zone = {"day_zone": arguments.zone} if arguments.zone else {}
+    settings = TrainerSettings.load(**zone, topic=arguments.topic, publish_interval_ms=arguments.interval_ms)
+    base, test = _days(open_topic(arguments.layout, arguments.topic), arguments, settings.day_zone)
+    seeds = tuple(range(1, arguments.seeds + 1))
+    plan = EvaluationPlan(
+        arguments.layout, arguments.topic, base, test, arguments.partitions, seeds, arguments.quick, settings
+    )
+    with DayBars() as bars:
+        runs = [run_seed(plan, seed, bars.advance) for seed in seeds]
+    found = summarise(plan, _log_name(arguments.log), runs)
+    page = arguments.report or arguments.layout.root / f"evaluation-{test}.html"
+    for path, data in ((arguments.json, results.encode(found)), (page, report.page(found).encode())):
+        if path:
+            durable.make_directory(path.parent)
+            durable.replace_file(path, data)
+    _print(found, report.headline(found), page)
+    return 0
+
+
+def _replay(arguments: EvaluateArguments) -> int:
+    words = ["--root", str(arguments.layout.root), "--topic", arguments.topic, "--partitions", "1", *arguments.log]
+    command = [sys.executable, "-m", "freshet", "streams", "replay", *words]
+    return subprocess.run(command, stdout=subprocess.DEVNULL, check=False).returncode
+
+
+def _days(topic: Topic, arguments: EvaluateArguments, zone: str) -> tuple[tuple[str, ...], str]:
+    """Return the days of the base and the test day. Raises `UsageError`, `MissingInput`."""
+    there = _complete_days(topic, zone)
+    if len(there) < 2:
+        raise MissingInput(
+            f"topic {arguments.topic!r} holds {len(there)} complete days ({zone}); a base and a test need two",
+            hint="Give a longer log, or another --day-zone.",
+        )
+    test = arguments.test or there[-1]
+    first, _, last = (arguments.base or f"{there[0]}..{_before(there, test)}").partition("..")
+    base = tuple(day for day in there if first <= day <= (last or first))
+    if test not in there or not base or base[-1] >= test or there.index(test) != there.index(base[-1]) + 1:
+        raise UsageError(
+            f"base {first}..{last or first} and test {test} do not fit the log",
+            hint=f"Name complete days of it, --base FIRST..LAST --test THE-DAY-AFTER, among {', '.join(there)}.",
+        )
+    return base, test
+
+
+def _before(there: Sequence[str], test: str) -> str:
+    earlier = [day for day in there if day < test]
+    if not earlier:
+        raise UsageError(f"no complete day lies before {test}", hint=f"Complete days: {', '.join(there)}.")
+    return earlier[-1]
+
+
+def _complete_days(topic: Topic, zone: str) -> list[str]:
+    from trainer.training_days import find_day
+
+    heads = [chain.head() for chain in topic.chains]
+    reached = min(head.body.watermark if head else 0 for head in heads)
+    starts = [entry.body.first_event_time for chain in topic.chains for entry in chain.entries() if entry.files]
+    found, day = list[str](), days.day_of(min(starts), zone) if starts else ""
+    while day and days.bounds(day, zone)[1] <= reached:
+        at = find_day(topic, day, zone)
+        if at.first != at.next:
+            found.append(day)
+        day = days.day_of(days.bounds(day, zone)[1], zone)
+    return found
+
+
+def _print(found: Evaluation, sentence: str, page: Path) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    table = Table(title=f"recall over clicks on known items, {found.test_day}", title_justify="left")
+    table.add_column("arm")
+    for name in (*(f"@20 {name}".replace("_", " ") for name in SHOWN), "@100 active", "samples/s"):
+        table.add_column(name, justify="right")
+    for name, arm in sorted(found.arms.items(), key=lambda each: -each[1].slices["all"].recall20.mean):
+        recalls = [f"{arm.slices[part].recall20.mean:.4f}" for part in SHOWN]
+        rate = f"{arm.samples_per_s:,.0f}" if arm.samples_per_s else "–"
+        table.add_row(name.replace("_", " "), *recalls, f"{arm.slices['active'].recall100.mean:.4f}", rate)
+    console.print(table)
+    console.print(sentence, highlight=False)
+    console.print(f"the page         {page}", highlight=False, soft_wrap=True)
+
+
+def _log_name(log: Sequence[str]) -> str:
+    """Return a name for a log: that of its file or folder, and a digest of all that was said of it."""
+    if not log:
+        return "synthetic"
+    data = log[log.index("--data") + 1] if "--data" in log[:-1] else "synthetic"
+    return f"{Path(data).name}-{hashlib.sha256(repr(tuple(log)).encode()).hexdigest()[:8]}"
+
+
+def _interval(text: str) -> int:
+    match = re.fullmatch(r"(\d+)([smh])", text)
+    if not match or int(match[1]) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not like 30m, 90s or 1h")
+    return int(match[1]) * UNITS_MS[match[2]]
