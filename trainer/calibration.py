@@ -2,8 +2,9 @@
 
 One setting after the other, the simplest value first (0: off); a value is kept when recall@20 of active users is better
 by more than one standard error (users being independent) than with the simpler one kept so far: the rule of one
-standard error (Breiman et al. 1984, "Classification and regression trees", section 3.4.3). So a trend prior or own rows
-that help nobody stay off. Nothing is ever chosen on the day that is judged.
+standard error (Breiman et al. 1984, "Classification and regression trees", section 3.4.3). To leave the first value,
+which of a trend prior, common row or own rows is "off", takes two: several others are tried against it, and what helps
+nobody must stay off. Nothing is ever chosen on the day that is judged.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from trainer.training_days import find_day, open_topic
 
 MINUTE_MS = 60_000
 FIRST_K = 20
+LEAVE_FIRST = 2.0
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,7 @@ OWN: Grid = (
     ],
     [{"own_scale": scale} for scale in (0.0, 0.1, 0.3, 1.0)],
 )
-EVERYTHING: Grid = (*TREND, *COMMON, *HALF_LIFE, *OWN)
+EVERYTHING: Grid = (*TREND, *COMMON, *HALF_LIFE, *OWN, *COMMON)  # own rows change what the common one is worth
 ROWS_ALONE: Grid = ([NO_TREND], *COMMON, *OWN)
 
 
@@ -146,14 +148,20 @@ def search(
     notes: list[tuple[str, float, bool]] = []
     for values in grid:
         found = trials.run([kept.trial.changed(change) for change in values])
-        best = found[0]
-        for each in found[1:]:
-            gain, error = standard_error(each.hits, best.hits, users, np.ones(len(users), np.bool_))
-            best = each if gain > error else best
-        kept = best
+        kept = _simplest_good(found, users)
         notes += [(_label(change), each.recall, each is kept) for change, each in zip(values, found, strict=True)]
         progress(len(notes), total)
     return Calibration(kept.trial, kept.recall, tuple(notes))
+
+
+def _simplest_good(found: Sequence[Tried], users: Integers) -> Tried:
+    """Return the simplest of several trials that none of the others is clearly better than."""
+    everybody = np.ones(len(users), np.bool_)
+    best = found[0]
+    for each in found[1:]:
+        gain, error = standard_error(each.hits, best.hits, users, everybody)
+        best = each if gain > error * (LEAVE_FIRST if best is found[0] else 1.0) else best
+    return best
 
 
 def tried(stage: Stage, trial: Trial) -> Tried:
