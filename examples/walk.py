@@ -103,8 +103,13 @@ class Walk:
     def _base(self, calendar: Calendar) -> Base:
         self._console.print("3  full retrain on the days before, shuffled, one epoch a day", highlight=False)
         words = ["--root", str(self._layout.root), "--topic", self._opened.topic.name, "--day-zone", calendar.zone]
-        words += [word for day in calendar.history for word in ("--day", day)]
-        base_id = run_command("trainer", "retrain", *words, "--from-scratch").split()[1]
+        *earlier, last = calendar.history
+        if earlier:  # then the last one is a night like others: its online settings are calibrated
+            first = [word for day in earlier for word in ("--day", day)]
+            parent = run_command("trainer", "retrain", *words, *first, "--from-scratch").split()[1]
+            base_id = run_command("trainer", "retrain", *words, "--day", last, "--parent", parent).split()[1]
+        else:
+            base_id = run_command("trainer", "retrain", *words, "--day", last, "--from-scratch").split()[1]
         if served.head(self._layout) is None:
             self._publish(base_id)
         return BaseStore(self._layout).open(base_id).manifest

@@ -29,6 +29,7 @@ class RetrainArguments:
     days: tuple[str, ...]
     zone: str | None
     parent: str
+    calibrate: bool
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,8 @@ def parse_retrain(argv: Sequence[str]) -> RetrainArguments:
         "trainer retrain",
         "Train all parameters on whole days of committed samples and write a new base.",
         "A day is ready when the watermark of every partition has passed its end. The parent is always a full base:\n"
-        "what the online update learned never enters a retrain. The same command again finds the base written.",
+        "what the online update learned never enters a retrain. The same command again finds the base written.\n"
+        "On top of a parent the online settings are chosen first, by folding the first day onto the parent.",
     )
     made.add_argument("--topic", help="whose shards to read (default: the setting `topic`)")
     made.add_argument(
@@ -59,9 +61,11 @@ def parse_retrain(argv: Sequence[str]) -> RetrainArguments:
     start = made.add_mutually_exclusive_group()
     start.add_argument("--parent", default="newest", help="base to start from (default: the newest before the days)")
     start.add_argument("--from-scratch", action="store_true", help="start a new lineage")
+    made.add_argument("--no-calibrate", action="store_true", help="keep the online settings as they are configured")
     given = made.parse_args(argv)
     parent = "" if given.from_scratch else given.parent
-    return RetrainArguments(command_line.layout(given), given.topic, tuple(given.day), given.day_zone, parent)
+    layout, calibrate = command_line.layout(given), not given.no_calibrate
+    return RetrainArguments(layout, given.topic, tuple(given.day), given.day_zone, parent, calibrate)
 
 
 def parse_online(argv: Sequence[str]) -> OnlineArguments:
@@ -93,6 +97,8 @@ def retrain(argv: Sequence[str]) -> int:
 
     zone = {"day_zone": arguments.zone} if arguments.zone else {}
     settings = TrainerSettings.load(**zone)
+    if not arguments.calibrate:
+        settings = settings.model_copy(update={"retrain": settings.retrain.model_copy(update={"calibrate": False})})
     plan = RetrainPlan(arguments.topic or settings.topic, arguments.days, arguments.parent, settings)
     with DayBars() as bars:
         base = run(arguments.layout, plan, bars.advance)

@@ -80,15 +80,11 @@ def test_the_common_row_moves_by_the_mean_and_own_rows_by_the_sum_of_autograds_g
     block = some_block(base)
     at, context = torch.from_numpy(block.user_at), torch.from_numpy(block.context)
     common, own = torch.tensor(base.common).requires_grad_(), torch.tensor(block.own).requires_grad_()
-    losses(base, block, common + own[torch.from_numpy(block.user_at)] + torch.from_numpy(block.context), 1.0)[
-        :REAL
-    ].mean().backward()  # type: ignore[no-untyped-call]
+    losses(base, block, common + own[at] + context, 1.0)[:REAL].mean().backward()  # type: ignore[no-untyped-call]
     assert common.grad is not None
     moved = (common - 0.3 * common.grad).detach()
     own = torch.tensor(block.own).requires_grad_()
-    losses(base, block, moved + own[torch.from_numpy(block.user_at)] + torch.from_numpy(block.context), 2.0)[
-        :REAL
-    ].sum().backward()  # type: ignore[no-untyped-call]
+    losses(base, block, moved + own[at] + context, 2.0)[:REAL].sum().backward()  # type: ignore[no-untyped-call]
     stepped = block_fold(base).step(block, base.common)
     np.testing.assert_allclose(stepped.common, moved.numpy(), rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(

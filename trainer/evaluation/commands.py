@@ -103,7 +103,7 @@ def evaluate(argv: Sequence[str]) -> int:
     )
     with DayBars() as bars:
         runs = [run_seed(plan, seed, bars.advance) for seed in seeds]
-    found = summarise(plan, _log_name(arguments.log), runs)
+    found = summarise(plan, arguments.layout.root.name, runs)
     page = arguments.report or arguments.layout.root / f"evaluation-{test}.html"
     for path, data in ((arguments.json, results.encode(found)), (page, report.page(found).encode())):
         if path:

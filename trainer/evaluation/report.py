@@ -92,7 +92,7 @@ def _swap_words(comparisons: Sequence[Comparison]) -> str:
 
 
 def _table(evaluation: Evaluation, name: str) -> str:
-    rows = sorted(evaluation.arms.items(), key=lambda each: -each[1].slices[name].recall20.mean)
+    rows = sorted(evaluation.arms.items(), key=lambda each: (-each[1].slices[name].recall20.mean, each[0]))
     of = evaluation.arms[FRESH].slices[name]
     head = "".join(
         f"<th scope=col>{each}"
