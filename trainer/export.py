@@ -35,6 +35,7 @@ from trainer.towers import FEATURE_WIDTH, TINY, FeatureInput, ItemTower, TwoTowe
 OPSET, IR_VERSION = 17, 8
 TOLERANCE = 1e-4
 CHECKED_ROWS = 256
+TOP, LEAST_AGREEMENT = 20, 0.98
 
 
 class _Graph:
@@ -97,10 +98,13 @@ def run(model: bytes, id_embedding: Floats, codes: Integers, numbers: Floats) ->
     return np.asarray(session.run(None, feed)[0], dtype=np.float32)
 
 
-def checked(towers: TwoTowers, rows: StartingRows, day: TrainingDay) -> tuple[dict[str, bytes], dict[str, float]]:
-    """Return the three files of a base, computed to be what torch computes on rows of `day`, and how INT8 compares.
+def checked(
+    towers: TwoTowers, rows: StartingRows, day: TrainingDay, vectors: Floats
+) -> tuple[dict[str, bytes], dict[str, float]]:
+    """Return the three files of a base, computed to be what torch computes on rows of `day`, and how they compare.
 
-    Raises `FreshetError` where they differ: then no base may be written.
+    `vectors`: float32 [items, d], the item vectors, over which the first `TOP` are compared as well. Raises
+    `FreshetError` where the exported towers differ: then no base may be written.
     """
     files = {
         bases.USER_TOWER: user_tower(towers.user),
@@ -117,7 +121,31 @@ def checked(towers: TwoTowers, rows: StartingRows, day: TrainingDay) -> tuple[di
     _check_equal("user tower", run(files[bases.USER_TOWER], id_embedding, codes, numbers), wanted)
     _check_equal("item tower", run(files[bases.ITEM_TOWER], items, no_codes.numpy(), no_numbers.numpy()), item_wanted)
     int8 = run(files[bases.USER_TOWER_INT8], id_embedding, codes, numbers)
-    return files, {"int8_least_cosine": _least_cosine(int8, wanted)}
+    ours = run(files[bases.USER_TOWER], id_embedding, codes, numbers)
+    agreement = top_agreement(ours @ vectors.T + rows.biases, wanted @ vectors.T + rows.biases)
+    _check_top(agreement)
+    return files, {
+        "onnx_top20_agreement": agreement,
+        "int8_top20_agreement": top_agreement(int8 @ vectors.T + rows.biases, wanted @ vectors.T + rows.biases),
+        "int8_least_cosine": _least_cosine(int8, wanted),
+    }
+
+
+def top_agreement(scores: Floats, wanted: Floats) -> float:
+    """Return which share of the first `TOP` by `wanted`, float32 [n, items], is among the first by `scores`."""
+    top = min(TOP, wanted.shape[1])
+    ours, theirs = (np.argpartition(-each, top - 1, axis=1)[:, :top] for each in (scores, wanted))
+    found = [len(np.intersect1d(one, other)) for one, other in zip(ours, theirs, strict=True)]
+    return float(np.mean(found)) / top if found else 1.0
+
+
+def _check_top(agreement: float) -> None:
+    if agreement < LEAST_AGREEMENT:
+        raise FreshetError(
+            f"the exported user tower finds {agreement:.1%} of the first {TOP} items that torch finds, not "
+            f"{LEAST_AGREEMENT:.0%}",
+            hint="Versions of torch and onnxruntime that do not fit together; the base was not written.",
+        )
 
 
 def _check_equal(what: str, exported: Floats, wanted: Floats) -> None:

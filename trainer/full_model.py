@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from contracts.arrays import Floats, Integers
-from trainer.losses import listwise
 from trainer.negatives import CountSampler, numbers_of
+from trainer.objective import batch_loss, hard_loss, loss_of
 from trainer.settings import FullRetrain
 from trainer.towers import TwoTowers, no_features
 
@@ -24,7 +24,8 @@ Flags = npt.NDArray[np.bool_]
 class TrainingDay:
     """A day as the model eats it.
 
-    `users`, `items`: positions in the tables, int64 [n]; `codes` int64 [n, F]; `numbers` float32 [n, C].
+    `users`, `items`: positions in the tables, int64 [n]; `codes` int64 [n, F]; `numbers` float32 [n, C]; `hard` int64
+    [n, H], what ranking rejected in the click's own request, -1 for nothing. Never what was shown and not clicked.
     """
 
     name: str
@@ -32,6 +33,7 @@ class TrainingDay:
     items: Integers
     codes: Integers
     numbers: Floats
+    hard: Integers
 
     def __len__(self) -> int:
         return len(self.users)
@@ -66,15 +68,15 @@ class FullModel:
     def train(self, day: TrainingDay, progress: Callable[[int, int], None]) -> float:
         """Run one epoch over the day, shuffled as a whole; return the mean loss (nats)."""
         settings, total = self._settings, 0.0
-        clicks = np.bincount(day.items, minlength=self.items.num_embeddings).astype(np.float64)
-        sampler = CountSampler(np.maximum(clicks, 1.0))
+        draw = self._drawing(day)
         order = numbers_of(f"shuffle {settings.seed} {day.name}", 0).permutation(len(day))
         steps = min(len(day), max(settings.min_steps, math.ceil(len(day) / settings.batch)))
         for step, batch in enumerate(np.array_split(order, steps)):
             numbers = numbers_of(f"step {settings.seed} {day.name}", step)
-            negatives = sampler.draw(numbers, settings.negatives)
+            part = _part(day, batch)
+            drawn = draw(numbers, part)
             keep = numbers.random(len(batch)) >= settings.id_dropout
-            loss = self._loss(_part(day, batch), negatives, sampler.log_expected(negatives), keep)
+            loss = self._loss(part, drawn, keep)
             self._step(loss)
             total += loss.item() * len(batch)
             progress(step + 1, steps)
@@ -89,13 +91,37 @@ class FullModel:
             self.biases.weight.numpy(force=True)[:, 0].copy(),
         )
 
-    def _loss(self, day: TrainingDay, negatives: Integers, log_expected: Floats, keep: Flags) -> Tensor:
-        items, drawn = torch.from_numpy(day.items), torch.from_numpy(negatives)
+    def _drawing(self, day: TrainingDay) -> Callable[[np.random.Generator, TrainingDay], tuple[Integers, Floats]]:
+        """Return what draws the shared negatives of a batch, and the log of how often each is expected among them."""
+        settings, clicks = self._settings, np.bincount(day.items, minlength=self.items.num_embeddings)
+        if settings.negatives_from == "in_batch":
+            share = np.log(np.maximum(clicks, 1) / len(day))
+            return lambda numbers, part: (part.items, (share[part.items] + np.log(len(part))).astype(np.float32))
+        even = settings.negatives_from == "uniform"
+        sampler = CountSampler(np.ones(len(clicks)) if even else np.maximum(clicks.astype(np.float64), 1.0))
+
+        def drawn(numbers: np.random.Generator, part: TrainingDay) -> tuple[Integers, Floats]:
+            found = sampler.draw(numbers, settings.negatives)
+            return found, sampler.log_expected(found)
+
+        return drawn
+
+    def _loss(self, day: TrainingDay, negatives: tuple[Integers, Floats], keep: Flags) -> Tensor:
+        items, drawn = torch.from_numpy(day.items), torch.from_numpy(negatives[0])
         own = self.own(torch.from_numpy(day.users)) * torch.from_numpy(keep)[:, None]
         vectors = self.towers.user(self.common + own, torch.from_numpy(day.codes), torch.from_numpy(day.numbers))
         clicked = (vectors * self._item_vectors(items)).sum(1) + self.biases(items)[:, 0]
         others = vectors @ self._item_vectors(drawn).T + self.biases(drawn)[:, 0]
-        return listwise(clicked, others, torch.from_numpy(log_expected), items[:, None] == drawn[None, :])
+        usable = items[:, None] != drawn[None, :]
+        easy = loss_of(clicked, others, torch.from_numpy(negatives[1]), usable, self._settings)
+        rejected = torch.from_numpy(day.hard)
+        if not self._settings.hard_share or not bool((rejected >= 0).any()):
+            return easy
+        there = (rejected >= 0) & (rejected != items[:, None])
+        at = rejected.clamp_min(0).flatten()
+        scores = (vectors[:, None, :] * self._item_vectors(at).view(*rejected.shape, -1)).sum(2)
+        scores = scores + self.biases(at)[:, 0].view_as(scores)
+        return batch_loss(easy, hard_loss(clicked, scores, there, self._settings), self._settings)
 
     def _item_vectors(self, positions: Tensor) -> Tensor:
         vectors: Tensor = self.towers.item(self.items(positions), *no_features(len(positions)))
@@ -121,4 +147,4 @@ def _table(rows: Floats) -> nn.Embedding:
 
 
 def _part(day: TrainingDay, at: Integers) -> TrainingDay:
-    return TrainingDay(day.name, day.users[at], day.items[at], day.codes[at], day.numbers[at])
+    return TrainingDay(day.name, day.users[at], day.items[at], day.codes[at], day.numbers[at], day.hard[at])

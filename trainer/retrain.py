@@ -138,7 +138,7 @@ def _train(
     model = FullModel(towers, starting_rows(known, start.parent, seed), settings.retrain)
     count, loss = 0, 0.0
     for samples in days:
-        day = encoded(samples, known)
+        day = encoded(samples, known, settings.retrain.hard_negatives)
         count += len(day)
         if len(day):
             loss = model.train(day, partial(progress, f"train {day.name}"))
@@ -162,7 +162,7 @@ def _files(
             "the training diverged: parameters are not finite",
             hint="Lower dense_step and row_step in [retrain] of trainer.toml; no base was written.",
         )
-    tower_files, metrics = export.checked(towers, rows, trained.last)
+    tower_files, metrics = export.checked(towers, rows, trained.last, vectors)
     users = _users(rows, known, start, days)
     return {
         **tower_files,

@@ -28,7 +28,13 @@ class FullRetrain(BaseModel):
 
     batch: int = Field(512, ge=1)
     min_steps: int = Field(50, ge=1)
+    objective: Literal["listwise", "triplet_hinge", "triplet_logistic", "bpr", "pointwise"] = "listwise"
+    margin: float = Field(1.0, gt=0)
+    negatives_per_click: int = Field(2, ge=1, le=64)
     negatives: int = Field(1024, ge=1)
+    negatives_from: Literal["count", "uniform", "in_batch"] = "count"
+    hard_share: float = Field(0.0, ge=0, lt=1)
+    hard_negatives: int = Field(6, ge=1, le=64)
     dense_step: float = Field(2e-3, gt=0)
     row_step: float = Field(5e-3, gt=0)
     id_dropout: float = Field(0.1, ge=0, lt=1)

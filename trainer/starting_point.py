@@ -78,12 +78,16 @@ def starting_rows(known: Known, parent: OpenBase | None, seed: int) -> StartingR
     return StartingRows(parent.common, own, items, biases)
 
 
-def encoded(samples: DaySamples, known: Known) -> TrainingDay:
-    """Return the samples whose item has a vector, as the model eats them."""
+def encoded(samples: DaySamples, known: Known, most_hard: int) -> TrainingDay:
+    """Return the samples whose item has a vector, as the model eats them, with at most so many hard negatives each."""
     user_at = {user: at for at, user in enumerate(known.users)}
     item_at = {item: at for at, item in enumerate(known.items)}
     users = np.array([user_at[user] for user in samples.users], dtype=np.int64)
     items = np.array([item_at.get(item, -1) for item in samples.items], dtype=np.int64)
     codes, numbers = FeatureEncoder(known.towers.context).encode(samples.contexts)
+    hard = np.full((len(users), most_hard), -1, dtype=np.int64)
+    for row, rejected in enumerate(samples.rejected):
+        for column, item in enumerate(rejected[:most_hard]):
+            hard[row, column] = item_at.get(item, -1)
     kept = items >= 0
-    return TrainingDay(samples.name, users[kept], items[kept], codes[kept], numbers[kept])
+    return TrainingDay(samples.name, users[kept], items[kept], codes[kept], numbers[kept], hard[kept])

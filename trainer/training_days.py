@@ -41,7 +41,8 @@ class Day:
 class DaySamples:
     """A day's samples, partition after partition, each in order: so a user's samples are in order too.
 
-    `click_times`: int64 [n], ms: when each click happened, at most when it was emitted.
+    `click_times`: int64 [n], ms: when each click happened, at most when it was emitted. `rejected`: what ranking
+    rejected in the click's own request.
     """
 
     name: str
@@ -49,6 +50,7 @@ class DaySamples:
     items: list[str]
     contexts: list[Context]
     click_times: Integers
+    rejected: list[tuple[str, ...]]
 
 
 def open_topic(layout: Layout, name: str) -> Topic:
@@ -98,6 +100,7 @@ def read_day(topic: Topic, day: Day, progress: Callable[[int, int], None]) -> Da
     known: dict[str, str] = {}
     contexts: dict[tuple[object, ...], Context] = {}
     users, items, found, times = [], [], [], []
+    rejected: list[tuple[str, ...]] = []
     total = sum(after - first for first, after in zip(day.first, day.next, strict=True))
     for chain, first, after in zip(topic.chains, day.first, day.next, strict=True):
         for sample in shards.read_from(chain, first):
@@ -108,6 +111,7 @@ def read_day(topic: Topic, day: Day, progress: Callable[[int, int], None]) -> Da
             key = (*sample.context.discrete.items(), None, *sample.context.continuous.items())
             found.append(contexts.setdefault(key, sample.context))
             times.append(min(sample.event_time, sample.watermark))
+            rejected.append(tuple([known.setdefault(each.item_id, each.item_id) for each in sample.hard_negatives]))
             if len(users) % REPORTED == 0 or len(users) == total:
                 progress(len(users), total)
-    return DaySamples(day.name, users, items, found, np.array(times, np.int64))
+    return DaySamples(day.name, users, items, found, np.array(times, np.int64), rejected)

@@ -33,7 +33,7 @@ def found(folder: Path) -> Evaluation:
 
 
 def test_the_last_day_is_judged_on_a_base_of_all_days_before(found: Evaluation) -> None:
-    assert (found.base_days, found.test_day) == (DAYS[:2], DAYS[2])
+    assert (found.base_days, found.judged_day) == (DAYS[:2], DAYS[2])
     assert found.clicks == 900
     assert 0 < found.coverage <= 1
     assert [seed.calibrated_on for seed in found.seeds] == [DAYS[1]]

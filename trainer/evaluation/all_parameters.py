@@ -47,9 +47,8 @@ class AllParameters:
         """Train on the window's clicks on candidates."""
         known = np.flatnonzero(clicks.items != NOT_A_CANDIDATE)
         at = clicks.first + known
-        day = TrainingDay(
-            f"{self._name} {self._window}", clicks.users[known], clicks.items[known], self._codes[at], self._numbers[at]
-        )
+        name, nothing = f"{self._name} {self._window}", np.full((len(known), 1), NOT_A_CANDIDATE, dtype=np.int64)
+        day = TrainingDay(name, clicks.users[known], clicks.items[known], self._codes[at], self._numbers[at], nothing)
         if len(day):
             self._model.train(day, lambda done, total: None)
         self._window, self._turned = self._window + 1, self._items()

@@ -165,7 +165,7 @@ def _print(found: Evaluation, sentence: str, page: Path) -> None:
     from rich.table import Table
 
     console = Console()
-    table = Table(title=f"recall over clicks on known items, {found.test_day}", title_justify="left")
+    table = Table(title=f"recall over clicks on known items, {found.judged_day}", title_justify="left")
     table.add_column("arm")
     for name in (*(f"@20 {name}".replace("_", " ") for name in SHOWN), "@100 active", "samples/s"):
         table.add_column(name, justify="right")

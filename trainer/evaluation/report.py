@@ -28,14 +28,14 @@ def headline(evaluation: Evaluation) -> str:
     fresh, frozen = (evaluation.arms[name].slices["all"].recall20.mean for name in (FRESH, evaluation.best_frozen))
     verdict = "for only" if fresh < frozen else "for"
     return (
-        f"On {evaluation.test_day} the fresh model put the clicked item among the first 20 {verdict} "
+        f"On {evaluation.judged_day} the fresh model put the clicked item among the first 20 {verdict} "
         f"{fresh * 100:.0f} of 100 clicks, the frozen one for {frozen * 100:.0f}."
     )
 
 
 def page(evaluation: Evaluation) -> str:
     """Return the whole page."""
-    title = f"{evaluation.log}: {evaluation.test_day}, base {evaluation.base_days[0]} to {evaluation.base_days[-1]}"
+    title = f"{evaluation.log}: {evaluation.judged_day}, base {evaluation.base_days[0]} to {evaluation.base_days[-1]}"
     shown = [each for each in evaluation.comparisons if each.slice in {"all", "active"}]
     return "\n".join(
         [
@@ -137,7 +137,7 @@ def _settings(evaluation: Evaluation) -> str:
 
 
 def _pairs(settings: Iterable[tuple[str, float]]) -> str:
-    return ", ".join(f"{name} {value:g}" for name, value in settings)
+    return ", ".join(f"{name} {value:g}" for name, value in sorted(settings))
 
 
 def _how(evaluation: Evaluation) -> str:

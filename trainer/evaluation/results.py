@@ -85,7 +85,7 @@ class Evaluation(msgspec.Struct, frozen=True):
 
     log: str
     base_days: tuple[str, ...]
-    test_day: str
+    judged_day: str
     day_zone: str
     interval_ms: int
     partitions: int

@@ -50,7 +50,7 @@ def summarise(plan: EvaluationPlan, log: str, runs: Sequence[SeedRun]) -> Evalua
     return Evaluation(
         log=log,
         base_days=plan.base_days,
-        test_day=plan.test_day,
+        judged_day=plan.test_day,
         day_zone=plan.settings.day_zone,
         interval_ms=plan.interval_ms,
         partitions=plan.partitions,
