@@ -145,7 +145,7 @@ def _how(evaluation: Evaluation) -> str:
     seeds = f"{count} seeds" if count > 1 else "1 seed"
     meanings = "".join(
         f"<dt>{html.escape(name.replace('_', ' '))}<dd>{html.escape(found.meaning)}"
-        for name, found in evaluation.arms.items()
+        for name, found in sorted(evaluation.arms.items())
     )
     return (
         f"<h2>How this was judged</h2><p>Windows of {minutes:g} minutes: a window's clicks are scored with what was "
