@@ -30,6 +30,7 @@ class RetrainArguments:
     zone: str | None
     parent: str
     calibrate: bool
+    accept: str
 
 
 @dataclass(frozen=True)
@@ -61,11 +62,18 @@ def parse_retrain(argv: Sequence[str]) -> RetrainArguments:
     start = made.add_mutually_exclusive_group()
     start.add_argument("--parent", default="newest", help="base to start from (default: the newest before the days)")
     start.add_argument("--from-scratch", action="store_true", help="start a new lineage")
+    made.add_argument(
+        "--accept-day",
+        default="",
+        metavar="REASON",
+        help="train on a day unlike those before it, and say why",
+    )
     made.add_argument("--no-calibrate", action="store_true", help="keep the online settings as they are configured")
     given = made.parse_args(argv)
     parent = "" if given.from_scratch else given.parent
     layout, calibrate = command_line.layout(given), not given.no_calibrate
-    return RetrainArguments(layout, given.topic, tuple(given.day), given.day_zone, parent, calibrate)
+    days = tuple(given.day)
+    return RetrainArguments(layout, given.topic, days, given.day_zone, parent, calibrate, given.accept_day)
 
 
 def parse_online(argv: Sequence[str]) -> OnlineArguments:
@@ -99,7 +107,7 @@ def retrain(argv: Sequence[str]) -> int:
     settings = TrainerSettings.load(**zone)
     if not arguments.calibrate:
         settings = settings.model_copy(update={"retrain": settings.retrain.model_copy(update={"calibrate": False})})
-    plan = RetrainPlan(arguments.topic or settings.topic, arguments.days, arguments.parent, settings)
+    plan = RetrainPlan(arguments.topic or settings.topic, arguments.days, arguments.parent, settings, arguments.accept)
     with DayBars() as bars:
         base = run(arguments.layout, plan, bars.advance)
     _print_base(base)

@@ -4,7 +4,8 @@
     its files are what was written, done.
  2. choose the online settings by folding the first day onto the parent (`trainer.calibration`); without a parent, or
     where nobody came back on that day, they are those of the settings file.
- 3. read the days; learn what the base knows (items, features; a warm start keeps the parent's and adds to them).
+ 3. read the days, and refuse one that is unlike those before it; learn what the base knows (items, features; a warm
+    start keeps the parent's and adds to them).
  4. train: one epoch a day, each day shuffled as a whole, in the order of the days.
  5. export the towers, checked against torch; fold evidence, rings and trend counts to the cut.
  6. write the directory and rename it: the commit.
@@ -31,6 +32,7 @@ from contracts.layout import Layout
 from contracts.rows import Row
 from trainer import cut_state, export, lineage
 from trainer.calibration import Calibration, Trial, Yesterday, calibrate, nothing
+from trainer.day_statistics import STATISTICS, DayStatistics, describe, of_base, packed, require_sound
 from trainer.full_model import FullModel, StartingRows, TrainingDay, item_vectors
 from trainer.one_thread import one_thread
 from trainer.settings import TrainerSettings
@@ -43,12 +45,16 @@ CALIBRATION = "calibration.json"
 
 @dataclass(frozen=True)
 class RetrainPlan:
-    """What to train: days (YYYY-MM-DD) of a topic, in order, on top of `parent` (an id, `newest`, or "" for none)."""
+    """What to train: days (YYYY-MM-DD) of a topic, in order, on top of `parent` (an id, `newest`, or "" for none).
+
+    `accept`: why days that are unlike those before them are trained on all the same; it goes on record.
+    """
 
     topic: str
     days: tuple[str, ...]
     parent: str
     settings: TrainerSettings
+    accept: str = ""
 
 
 @dataclass(frozen=True)
@@ -91,12 +97,14 @@ def retrain(layout: Layout, plan: RetrainPlan, progress: Progress = lambda what,
     with one_thread():
         # Step 3: read
         days = [read_day(start.topic, day, partial(progress, f"read {day.name}")) for day in start.filled]
+        statistics = _statistics(start, days, plan)
         known = know(days, start.parent, plan.settings)
         # Step 4: train
         trained = _train(start, days, known, plan.settings, progress)
         # Step 5: export and fold
         files, metrics = _files(start, days, trained, calibration.chosen.online)
     # Step 6: the commit
+    files[STATISTICS] = statistics
     files[CALIBRATION] = msgspec.json.encode(calibration.tried)
     metrics["calibration_recall20_active"] = calibration.recall
     return store.write(_manifest(start, plan, trained, metrics, calibration.chosen), files)
@@ -128,6 +136,19 @@ def _calibrate(layout: Layout, start: _Start, plan: RetrainPlan, progress: Progr
     names = (start.topic.name, manifest.base_id, manifest.days[-1], first, settings.day_zone)
     yesterday = Yesterday(layout, *names, settings.publish_interval_ms)
     return calibrate(yesterday, given, len(os.sched_getaffinity(0)), partial(progress, f"calibrate on {first}"))
+
+
+def _statistics(start: _Start, days: Sequence[DaySamples], plan: RetrainPlan) -> bytes:
+    """Compare each day with those before it; return the statistics of all, to be kept. Raises `UsageError`."""
+    parent, found = start.parent, list[DayStatistics]()
+    before = of_base(parent)
+    users, items = (set(parent.rows.users), set(lineage.item_counts(parent))) if parent else (set[str](), set[str]())
+    for samples in days:
+        day = describe(samples, users, items)
+        if not plan.accept:
+            require_sound(day, [*before, *found], plan.settings.day)
+        found.append(msgspec.structs.replace(day, accepted=plan.accept))
+    return packed(before, found)
 
 
 def _train(

@@ -33,7 +33,7 @@ class FullRetrain(BaseModel):
     negatives_per_click: int = Field(2, ge=1, le=64)
     negatives: int = Field(1024, ge=1)
     negatives_from: Literal["count", "uniform", "in_batch"] = "count"
-    hard_share: float = Field(0.0, ge=0, lt=1)
+    hard_share: float = Field(0.0, ge=0, le=1)
     hard_negatives: int = Field(6, ge=1, le=64)
     dense_step: float = Field(2e-3, gt=0)
     row_step: float = Field(5e-3, gt=0)
@@ -44,6 +44,17 @@ class FullRetrain(BaseModel):
     min_feature_count: int = Field(10, ge=1)
     max_feature_values: int = Field(1000, ge=1)
     seed: int = Field(1, ge=0)
+
+
+class DayLimits(BaseModel):
+    """How unlike the days before it a day may be; see `trainer.day_statistics`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    check: bool = True
+    volume_factor: float = Field(4.0, gt=1)
+    share_slack: float = Field(0.4, gt=0, le=1)
+    deviations: float = Field(3.0, gt=0)
 
 
 class OnlineUpdate(BaseModel):
@@ -84,6 +95,7 @@ class TrainerSettings(StageSettings):
     top_k: int = Field(20, ge=1)
     towers: TowerShape = TowerShape()
     retrain: FullRetrain = FullRetrain()
+    day: DayLimits = DayLimits()
     online: OnlineUpdate = OnlineUpdate()
 
     @model_validator(mode="after")

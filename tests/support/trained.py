@@ -21,6 +21,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "towers": {"width": 16, "hidden": 16},
     "retrain": {"negatives": 64, "min_item_clicks": 2, "min_feature_count": 2, "calibrate": False},
     "online": {"block_samples": 16},
+    "day": {"check": False},
 }
 
 

@@ -1,0 +1,114 @@
+"""What a day looks like against the days before it; a broken one is refused before anything is trained on it.
+
+A base that was trained on half a log, or on a log whose contexts fell off, is not noticed by any later check: it is a
+sound model of a broken day. (Breck et al. 2019, "Data validation for machine learning", is the pattern.)
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+import msgspec
+import numpy as np
+
+from contracts.bases import OpenBase
+from contracts.errors import Corrupt, UsageError
+from contracts.events import Context
+from trainer.settings import DayLimits
+from trainer.training_days import DaySamples
+
+STATISTICS = "statistics.json"
+KEPT_DAYS = 14
+
+
+class DayStatistics(msgspec.Struct, frozen=True):
+    """One day's samples: how many; the share by users and on items that the days before did not have; of each discrete
+    feature the share of samples that carry it; of each number the mean and the deviation. `accepted`: why a day that
+    was refused was trained on all the same."""
+
+    day: str
+    samples: int
+    new_users: float
+    new_items: float
+    discrete: dict[str, float]
+    numbers: dict[str, tuple[float, float]]
+    accepted: str = ""
+
+
+def of_base(base: OpenBase | None) -> list[DayStatistics]:
+    """Return the statistics of the days of a base's lineage; none where it has no such file. Raises `Corrupt`."""
+    if base is None or all(file.name != STATISTICS for file in base.manifest.files):
+        return []
+    try:
+        return msgspec.json.decode(base.file(STATISTICS), type=list[DayStatistics])
+    except msgspec.MsgspecError as error:
+        raise Corrupt(STATISTICS, str(error)) from None
+
+
+def packed(before: Sequence[DayStatistics], days: Sequence[DayStatistics]) -> bytes:
+    """Return the file that `of_base` reads: the last `KEPT_DAYS` days."""
+    return msgspec.json.encode([*before, *days][-KEPT_DAYS:])
+
+
+def describe(day: DaySamples, users: set[str], items: set[str]) -> DayStatistics:
+    """Return the statistics of a day; `users` and `items`: those of the days before, to which the day's are added."""
+    count = max(len(day.users), 1)
+    new_users = sum(user not in users for user in day.users) / count
+    new_items = sum(item not in items for item in day.items) / count
+    users.update(day.users)
+    items.update(day.items)
+    carried = Counter(name for context in day.contexts for name in context.discrete)
+    discrete = {name: carried[name] / count for name in sorted(carried)}
+    return DayStatistics(day.name, len(day.users), new_users, new_items, discrete, _numbers(day.contexts))
+
+
+def require_sound(day: DayStatistics, before: Sequence[DayStatistics], limits: DayLimits) -> None:
+    """Refuse a day that is unlike the days before it. Raises `UsageError` with every reason in figures.
+
+    Without days before there is nothing to compare with: it is taken.
+    """
+    reasons = list(_reasons(day, before, limits)) if before and limits.check else []
+    if reasons:
+        raise UsageError(
+            f"day {day.day} is unlike the {len(before)} days before it: {'; '.join(reasons)}",
+            hint="Look at the log. If the day is right, train on it with --accept-day REASON, which goes on record.",
+        )
+
+
+def _reasons(day: DayStatistics, before: Sequence[DayStatistics], limits: DayLimits) -> Iterator[str]:
+    usual = float(np.mean([each.samples for each in before]))
+    if not usual / limits.volume_factor <= day.samples <= usual * limits.volume_factor:
+        yield f"{day.samples:,} samples, where {usual:,.0f} are usual"
+    later = before[1:]  # of the first day of a log everybody is new
+    for name, found, shares in (
+        ("by new users", day.new_users, [each.new_users for each in later]),
+        ("on new items", day.new_items, [each.new_items for each in later]),
+    ):
+        if shares and abs(found - np.mean(shares)) > limits.share_slack:
+            yield f"{found:.0%} of clicks {name}, where {np.mean(shares):.0%} are usual"
+    for name in sorted({name for each in before for name in each.discrete}):
+        carried, found = float(np.mean([each.discrete.get(name, 0.0) for each in before])), day.discrete.get(name, 0.0)
+        if abs(found - carried) > limits.share_slack:
+            yield f"{found:.0%} of clicks carry the feature {name!r}, where {carried:.0%} do"
+    for name in sorted({name for each in before for name in each.numbers}):
+        yield from _number_reasons(name, day, [each.numbers[name] for each in before if name in each.numbers], limits)
+
+
+def _number_reasons(
+    name: str, day: DayStatistics, before: Sequence[tuple[float, float]], limits: DayLimits
+) -> Iterator[str]:
+    if name not in day.numbers:
+        yield f"no click carries the number {name!r}"
+        return
+    mean, spread = (float(np.mean([each[at] for each in before])) for at in (0, 1))
+    if abs(day.numbers[name][0] - mean) > limits.deviations * max(spread, abs(mean) * 1e-3, 1e-9):
+        yield f"the mean of {name!r} is {day.numbers[name][0]:g}, where {mean:g} is usual"
+
+
+def _numbers(contexts: Sequence[Context]) -> dict[str, tuple[float, float]]:
+    found: dict[str, list[float]] = {}
+    for context in contexts:
+        for name, number in context.continuous.items():
+            found.setdefault(name, []).append(number)
+    return {name: (float(np.mean(found[name])), float(np.std(found[name]))) for name in sorted(found)}
