@@ -29,6 +29,10 @@ class Layout:
         """Where one attempt writes a base before it is renamed to its own folder; hidden."""
         return self.bases() / f".{_safe(base_id)}.{unique}.tmp"
 
+    def shuffled_day(self, base_id: str, unique: str) -> Path:
+        """Where one attempt keeps a day's samples in random order while it trains on them; hidden."""
+        return self.bases() / f".{_safe(base_id)}.{unique}.shuffled"
+
     def deltas(self, base_id: str, partition: int) -> Path:
         """Chain of the deltas of one partition on one base."""
         return self.root / "deltas" / _safe(base_id) / f"{partition:05d}"

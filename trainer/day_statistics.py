@@ -7,16 +7,16 @@ sound model of a broken day. (Breck et al. 2019, "Data validation for machine le
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 
 import msgspec
 import numpy as np
 
 from contracts.bases import OpenBase
 from contracts.errors import Corrupt, UsageError
-from contracts.events import Context
 from trainer.settings import DayLimits
 from trainer.training_days import DaySamples
+from trainer.vocabulary import Moments
 
 STATISTICS = "statistics.json"
 KEPT_DAYS = 14
@@ -51,16 +51,34 @@ def packed(before: Sequence[DayStatistics], days: Sequence[DayStatistics]) -> by
     return msgspec.json.encode([*before, *days][-KEPT_DAYS:])
 
 
-def describe(day: DaySamples, users: set[str], items: set[str]) -> DayStatistics:
-    """Return the statistics of a day; `users` and `items`: those of the days before, to which the day's are added."""
-    count = max(len(day.users), 1)
-    new_users = sum(user not in users for user in day.users) / count
-    new_items = sum(item not in items for item in day.items) / count
-    users.update(day.users)
-    items.update(day.items)
-    carried = Counter(name for context in day.contexts for name in context.discrete)
-    discrete = {name: carried[name] / count for name in sorted(carried)}
-    return DayStatistics(day.name, len(day.users), new_users, new_items, discrete, _numbers(day.contexts))
+class DayDescription:
+    """The statistics of a day while its samples come."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._samples = self._new_users = self._new_items = 0
+        self._users, self._items = set[str](), set[str]()
+        self._carried, self._numbers = Counter[str](), dict[str, Moments]()
+
+    def add(self, chunk: DaySamples, users: Container[str], items: Container[str]) -> None:
+        """Count consecutive samples; `users`, `items`: those that came before these samples, of the day or before."""
+        self._samples += len(chunk.users)
+        self._users.update(user for user in chunk.users if user not in users)
+        self._items.update(item for item in chunk.items if item not in items)
+        self._new_users += sum(user in self._users for user in chunk.users)
+        self._new_items += sum(item in self._items for item in chunk.items)
+        for context in chunk.contexts:
+            self._carried.update(context.discrete.keys())
+            for name, number in context.continuous.items():
+                self._numbers.setdefault(name, Moments()).add(number)
+
+    def done(self) -> DayStatistics:
+        """Return the statistics of the whole day."""
+        count = max(self._samples, 1)
+        discrete = {name: self._carried[name] / count for name in sorted(self._carried)}
+        numbers = {name: (each.mean, each.deviation) for name, each in sorted(self._numbers.items())}
+        new_users, new_items = self._new_users / count, self._new_items / count
+        return DayStatistics(self._name, self._samples, new_users, new_items, discrete, numbers)
 
 
 def require_sound(day: DayStatistics, before: Sequence[DayStatistics], limits: DayLimits) -> None:
@@ -104,11 +122,3 @@ def _number_reasons(
     mean, spread = (float(np.mean([each[at] for each in before])) for at in (0, 1))
     if abs(day.numbers[name][0] - mean) > limits.deviations * max(spread, abs(mean) * 1e-3, 1e-9):
         yield f"the mean of {name!r} is {day.numbers[name][0]:g}, where {mean:g} is usual"
-
-
-def _numbers(contexts: Sequence[Context]) -> dict[str, tuple[float, float]]:
-    found: dict[str, list[float]] = {}
-    for context in contexts:
-        for name, number in context.continuous.items():
-            found.setdefault(name, []).append(number)
-    return {name: (float(np.mean(found[name])), float(np.std(found[name]))) for name in sorted(found)}

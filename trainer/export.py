@@ -29,7 +29,8 @@ from contracts.arrays import Array, Floats, Integers
 from contracts.bases import Towers
 from contracts.errors import FreshetError
 from contracts.features import FeatureSpec
-from trainer.full_model import StartingRows, TrainingDay
+from trainer.epoch import TrainingRows
+from trainer.full_model import StartingRows
 from trainer.towers import FEATURE_WIDTH, TINY, FeatureInput, ItemTower, TwoTowers, UserTower, no_features
 
 OPSET, IR_VERSION = 17, 8
@@ -99,7 +100,7 @@ def run(model: bytes, id_embedding: Floats, codes: Integers, numbers: Floats) ->
 
 
 def checked(
-    towers: TwoTowers, rows: StartingRows, day: TrainingDay, vectors: Floats
+    towers: TwoTowers, rows: StartingRows, day: TrainingRows, vectors: Floats
 ) -> tuple[dict[str, bytes], dict[str, float]]:
     """Return the three files of a base, computed to be what torch computes on rows of `day`, and how they compare.
 

@@ -12,31 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from contracts.arrays import Floats, Integers
+from trainer.epoch import Epoch, TrainingRows
 from trainer.negatives import CountSampler, numbers_of
 from trainer.objective import batch_loss, hard_loss, loss_of
 from trainer.settings import FullRetrain
 from trainer.towers import TwoTowers, no_features
 
 Flags = npt.NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class TrainingDay:
-    """A day as the model eats it.
-
-    `users`, `items`: positions in the tables, int64 [n]; `codes` int64 [n, F]; `numbers` float32 [n, C]; `hard` int64
-    [n, H], what ranking rejected in the click's own request, -1 for nothing. Never what was shown and not clicked.
-    """
-
-    name: str
-    users: Integers
-    items: Integers
-    codes: Integers
-    numbers: Floats
-    hard: Integers
-
-    def __len__(self) -> int:
-        return len(self.users)
 
 
 @dataclass(frozen=True)
@@ -65,22 +47,20 @@ class FullModel:
         tables = [table.weight for table in (self.own, self.items, self.biases)]
         self._sparse = torch.optim.SparseAdam(tables, lr=settings.row_step)
 
-    def train(self, day: TrainingDay, progress: Callable[[int, int], None]) -> float:
-        """Run one epoch over the day, shuffled as a whole; return the mean loss (nats)."""
+    def train(self, day: Epoch, progress: Callable[[int, int], None]) -> float:
+        """Run one epoch over the day, in the random order that it comes in; return the mean loss (nats)."""
         settings, total = self._settings, 0.0
         draw = self._drawing(day)
-        order = numbers_of(f"shuffle {settings.seed} {day.name}", 0).permutation(len(day))
-        steps = min(len(day), max(settings.min_steps, math.ceil(len(day) / settings.batch)))
-        for step, batch in enumerate(np.array_split(order, steps)):
+        steps = min(day.size, max(settings.min_steps, math.ceil(day.size / settings.batch)))
+        for step, batch in enumerate(day.batches(steps)):
             numbers = numbers_of(f"step {settings.seed} {day.name}", step)
-            part = _part(day, batch)
-            drawn = draw(numbers, part)
+            drawn = draw(numbers, batch)
             keep = numbers.random(len(batch)) >= settings.id_dropout
-            loss = self._loss(part, drawn, keep)
+            loss = self._loss(batch, drawn, keep)
             self._step(loss)
             total += loss.item() * len(batch)
             progress(step + 1, steps)
-        return total / len(day)
+        return total / day.size
 
     def finished_rows(self) -> StartingRows:
         """Return the rows as they are now."""
@@ -91,22 +71,22 @@ class FullModel:
             self.biases.weight.numpy(force=True)[:, 0].copy(),
         )
 
-    def _drawing(self, day: TrainingDay) -> Callable[[np.random.Generator, TrainingDay], tuple[Integers, Floats]]:
+    def _drawing(self, day: Epoch) -> Callable[[np.random.Generator, TrainingRows], tuple[Integers, Floats]]:
         """Return what draws the shared negatives of a batch, and the log of how often each is expected among them."""
-        settings, clicks = self._settings, np.bincount(day.items, minlength=self.items.num_embeddings)
+        settings, clicks = self._settings, day.clicks
         if settings.negatives_from == "in_batch":
-            share = np.log(np.maximum(clicks, 1) / len(day))
+            share = np.log(np.maximum(clicks, 1) / day.size)
             return lambda numbers, part: (part.items, (share[part.items] + np.log(len(part))).astype(np.float32))
         even = settings.negatives_from == "uniform"
         sampler = CountSampler(np.ones(len(clicks)) if even else np.maximum(clicks.astype(np.float64), 1.0))
 
-        def drawn(numbers: np.random.Generator, part: TrainingDay) -> tuple[Integers, Floats]:
+        def drawn(numbers: np.random.Generator, part: TrainingRows) -> tuple[Integers, Floats]:
             found = sampler.draw(numbers, settings.negatives)
             return found, sampler.log_expected(found)
 
         return drawn
 
-    def _loss(self, day: TrainingDay, negatives: tuple[Integers, Floats], keep: Flags) -> Tensor:
+    def _loss(self, day: TrainingRows, negatives: tuple[Integers, Floats], keep: Flags) -> Tensor:
         items, drawn = torch.from_numpy(day.items), torch.from_numpy(negatives[0])
         own = self.own(torch.from_numpy(day.users)) * torch.from_numpy(keep)[:, None]
         vectors = self.towers.user(self.common + own, torch.from_numpy(day.codes), torch.from_numpy(day.numbers))
@@ -144,7 +124,3 @@ def item_vectors(towers: TwoTowers, embeddings: Floats) -> Floats:
 
 def _table(rows: Floats) -> nn.Embedding:
     return nn.Embedding(rows.shape[0], rows.shape[1], sparse=True, _weight=torch.tensor(rows))
-
-
-def _part(day: TrainingDay, at: Integers) -> TrainingDay:
-    return TrainingDay(day.name, day.users[at], day.items[at], day.codes[at], day.numbers[at], day.hard[at])

@@ -4,20 +4,22 @@
     its files are what was written, done.
  2. choose the online settings by folding the first day onto the parent (`trainer.calibration`); without a parent, or
     where nobody came back on that day, they are those of the settings file.
- 3. read the days, and refuse one that is unlike those before it; learn what the base knows (items, features; a warm
-    start keeps the parent's and adds to them).
+ 3. scan the days, and refuse one that is unlike those before it; learn what the base knows (items, features; a warm
+    start keeps the parent's and adds to them), and fold evidence, rings and trend counts to the cut.
  4. train: one epoch a day, each day shuffled as a whole, in the order of the days.
- 5. export the towers, checked against torch; fold evidence, rings and trend counts to the cut.
+ 5. export the towers, checked against torch.
  6. write the directory and rename it: the commit.
 
-A crash before 6 leaves a hidden directory that nobody reads. Deterministic on one machine and build.
+A crash before 6 leaves a hidden directory that nobody reads. Deterministic on one machine and build. Samples are never
+all in memory: a scan counts them, and an epoch reads them from files in random order.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -26,18 +28,21 @@ import numpy as np
 
 from contracts import bases
 from contracts.arrays import pack
-from contracts.bases import Base, BaseStore, Items, OnlineSettings, OpenBase
+from contracts.bases import Base, BaseStore, Items, OpenBase
 from contracts.errors import UsageError
 from contracts.layout import Layout
 from contracts.rows import Row
-from trainer import cut_state, export, lineage
+from trainer import export, lineage
 from trainer.calibration import Calibration, Trial, Yesterday, calibrate, nothing
-from trainer.day_statistics import STATISTICS, DayStatistics, describe, of_base, packed, require_sound
-from trainer.full_model import FullModel, StartingRows, TrainingDay, item_vectors
+from trainer.day_scan import Scan
+from trainer.day_statistics import STATISTICS, DayStatistics, of_base, packed, require_sound
+from trainer.epoch import TrainingRows
+from trainer.full_model import FullModel, StartingRows, item_vectors
 from trainer.one_thread import one_thread
 from trainer.settings import TrainerSettings
-from trainer.starting_point import Known, encoded, know, starting_rows, starting_towers
-from trainer.training_days import Day, DaySamples, Topic, find_day, open_topic, read_day, with_samples
+from trainer.shuffled_day import shuffled_day
+from trainer.starting_point import Known, SampleEncoder, know, starting_rows, starting_towers
+from trainer.training_days import NO_SAMPLES, Day, Topic, day_chunks, find_day, open_topic, with_samples
 
 Progress = Callable[[str, int, int], None]
 CALIBRATION = "calibration.json"
@@ -70,11 +75,11 @@ class _Start:
 
 @dataclass(frozen=True)
 class _Trained:
-    """Step 4's finding: `last` is the last day as it was trained, whose rows the export is checked with."""
+    """Step 4's finding: `looked_at` are some rows of the last day, which the export is checked with."""
 
     model: FullModel
     known: Known
-    last: TrainingDay
+    looked_at: TrainingRows
     metrics: dict[str, float]
 
 
@@ -95,14 +100,14 @@ def retrain(layout: Layout, plan: RetrainPlan, progress: Progress = lambda what,
     # Step 2: choose the online settings
     calibration = _calibrate(layout, start, plan, progress)
     with one_thread():
-        # Step 3: read
-        days = [read_day(start.topic, day, partial(progress, f"read {day.name}")) for day in start.filled]
-        statistics = _statistics(start, days, plan)
-        known = know(days, start.parent, plan.settings)
+        # Step 3: scan
+        scan = Scan(start.parent, (calibration.chosen.online.half_life_ms, start.days[-1].end))
+        statistics = _scan(start, scan, plan, progress)
+        known = know(scan, start.parent, plan.settings)
         # Step 4: train
-        trained = _train(start, days, known, plan.settings, progress)
-        # Step 5: export and fold
-        files, metrics = _files(start, days, trained, calibration.chosen.online)
+        trained = _train(layout, start, (scan.samples, known), plan.settings, progress)
+        # Step 5: export
+        files, metrics = _files(trained, scan)
     # Step 6: the commit
     files[STATISTICS] = statistics
     files[CALIBRATION] = msgspec.json.encode(calibration.tried)
@@ -138,44 +143,42 @@ def _calibrate(layout: Layout, start: _Start, plan: RetrainPlan, progress: Progr
     return calibrate(yesterday, given, len(os.sched_getaffinity(0)), partial(progress, f"calibrate on {first}"))
 
 
-def _statistics(start: _Start, days: Sequence[DaySamples], plan: RetrainPlan) -> bytes:
-    """Compare each day with those before it; return the statistics of all, to be kept. Raises `UsageError`."""
-    parent, found = start.parent, list[DayStatistics]()
-    before = of_base(parent)
-    users, items = (set(parent.rows.users), set(lineage.item_counts(parent))) if parent else (set[str](), set[str]())
-    for samples in days:
-        day = describe(samples, users, items)
+def _scan(start: _Start, scan: Scan, plan: RetrainPlan, progress: Progress) -> bytes:
+    """Read the days, compare each with those before it; return the statistics to be kept. Raises `UsageError`."""
+    before, found = of_base(start.parent), list[DayStatistics]()
+    for day in start.filled:
+        scan.begin(day.name)
+        for chunk in day_chunks(start.topic, day, partial(progress, f"read {day.name}")):
+            scan.add(chunk)
+        statistics = scan.end()
         if not plan.accept:
-            require_sound(day, [*before, *found], plan.settings.day)
-        found.append(msgspec.structs.replace(day, accepted=plan.accept))
+            require_sound(statistics, [*before, *found], plan.settings.day)
+        found.append(msgspec.structs.replace(statistics, accepted=plan.accept))
     return packed(before, found)
 
 
 def _train(
-    start: _Start, days: Sequence[DaySamples], known: Known, settings: TrainerSettings, progress: Progress
+    layout: Layout, start: _Start, scanned: tuple[int, Known], settings: TrainerSettings, progress: Progress
 ) -> _Trained:
-    seed = settings.retrain.seed
+    (samples, known), seed = scanned, settings.retrain.seed
     towers = starting_towers(known, start.parent, seed)
     model = FullModel(towers, starting_rows(known, start.parent, seed), settings.retrain)
-    count, loss = 0, 0.0
-    for samples in days:
-        day = encoded(samples, known, settings.retrain.hard_negatives)
-        count += len(day)
-        if len(day):
-            loss = model.train(day, partial(progress, f"train {day.name}"))
-    total = sum(len(samples.users) for samples in days)
-    counts = {
-        "samples": total,
-        "untrained_samples": total - count,
-        "users": len(known.users),
-        "items": len(known.items),
-    }
-    return _Trained(model, known, day, {**{name: float(n) for name, n in counts.items()}, "loss_of_last_day": loss})
+    encoder = SampleEncoder(known, settings.retrain.hard_negatives)
+    count, loss, looked_at = 0, 0.0, encoder.encode(NO_SAMPLES)[1]
+    for day in start.filled:
+        place = layout.shuffled_day(start.base_id, secrets.token_hex(6))
+        with shuffled_day(place, (start.topic, day), encoder, seed) as epoch:
+            count += epoch.size
+            if epoch.size:
+                loss = model.train(epoch, partial(progress, f"train {day.name}"))
+                looked_at = next(epoch.stretches()).at(np.arange(min(epoch.size, export.CHECKED_ROWS)))
+    counts = {"samples": samples, "untrained_samples": samples - count}
+    counts |= {"users": len(known.users), "items": len(known.items)}
+    metrics = {**{name: float(n) for name, n in counts.items()}, "loss_of_last_day": loss}
+    return _Trained(model, known, looked_at, metrics)
 
 
-def _files(
-    start: _Start, days: Sequence[DaySamples], trained: _Trained, online: OnlineSettings
-) -> tuple[dict[str, bytes], dict[str, float]]:
+def _files(trained: _Trained, scan: Scan) -> tuple[dict[str, bytes], dict[str, float]]:
     rows, towers, known = trained.model.finished_rows(), trained.model.towers, trained.known
     vectors = item_vectors(towers, rows.items)
     if not all(np.isfinite(part).all() for part in (rows.common, rows.own, rows.items, rows.biases, vectors)):
@@ -183,34 +186,23 @@ def _files(
             "the training diverged: parameters are not finite",
             hint="Lower dense_step and row_step in [retrain] of trainer.toml; no base was written.",
         )
-    tower_files, metrics = export.checked(towers, rows, trained.last, vectors)
-    users = _users(rows, known, start, days)
+    tower_files, metrics = export.checked(towers, rows, trained.looked_at, vectors)
+    trend = scan.trend()
+    items = sorted(trend)
     return {
         **tower_files,
         bases.DENSE: towers.packed(),
-        bases.USERS: users,
+        bases.USERS: _users(rows, known, scan),
         bases.ITEMS: bases.pack_items(Items(known.items, rows.items, vectors, rows.biases)),
-        bases.TREND: _trend(start, days, online.half_life_ms),
+        bases.TREND: pack({"items": items, "counts": np.array([trend[item] for item in items], dtype=np.float64)}),
         lineage.ITEM_COUNTS: lineage.pack_item_counts(known.item_counts),
     }, metrics
 
 
-def _users(rows: StartingRows, known: Known, start: _Start, days: Sequence[DaySamples]) -> bytes:
-    evidence = cut_state.fold_evidence(start.parent.rows if start.parent else {}, days)
+def _users(rows: StartingRows, known: Known, scan: Scan) -> bytes:
     found = zip(known.users, rows.own, strict=True)
-    packed = {user: Row(own, e.clicks, e.last_event_time, e.ring) for user, own in found for e in [evidence[user]]}
+    packed = {user: Row(own, e.clicks, e.last_event_time, e.ring) for user, own in found for e in [scan.evidence[user]]}
     return bases.pack_users(rows.common, packed, known.towers.width)
-
-
-def _trend(start: _Start, days: Sequence[DaySamples], half_life_ms: int) -> bytes:
-    parent, t0 = start.parent, start.days[-1].end
-    same = parent and parent.manifest.online.half_life_ms == half_life_ms  # else what is a day old decays to nothing
-    carried = (
-        cut_state.carried_trend(parent.trend, parent.manifest.trend_t0, t0, half_life_ms) if parent and same else {}
-    )
-    counts = cut_state.fold_trend(carried, days, t0, half_life_ms)
-    items = sorted(counts)
-    return pack({"items": items, "counts": np.array([counts[item] for item in items], dtype=np.float64)})
 
 
 def _manifest(start: _Start, plan: RetrainPlan, trained: _Trained, metrics: dict[str, float], chosen: Trial) -> Base:

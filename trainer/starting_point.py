@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from contracts import bases
+from contracts.arrays import Integers
 from contracts.bases import OpenBase, Towers
 from contracts.errors import UsageError
 from contracts.features import FeatureEncoder, FeatureSpec
-from trainer import lineage
-from trainer.full_model import StartingRows, TrainingDay
+from trainer.day_scan import Scan
+from trainer.epoch import TrainingRows
+from trainer.full_model import StartingRows
 from trainer.negatives import numbers_of
 from trainer.settings import TrainerSettings
 from trainer.towers import TwoTowers, load
 from trainer.training_days import DaySamples
-from trainer.vocabulary import choose_items, count_items, learn_features
+from trainer.vocabulary import choose_items
 
 ITEM_SPREAD = 0.125
 
@@ -33,25 +34,22 @@ class Known:
     towers: Towers
 
 
-def know(days: Sequence[DaySamples], parent: OpenBase | None, settings: TrainerSettings) -> Known:
+def know(scan: Scan, parent: OpenBase | None, settings: TrainerSettings) -> Known:
     """Return what the new base will know. A warm start keeps the parent's features: its towers were made for them.
 
     Raises `UsageError` when no item has enough clicks.
     """
-    counts = count_items((day.items for day in days), lineage.item_counts(parent) if parent else {})
-    items = choose_items(counts, parent.items.ids if parent else [], settings.retrain.min_item_clicks)
+    items = choose_items(scan.item_counts, parent.items.ids if parent else [], settings.retrain.min_item_clicks)
     if not items:
         raise UsageError(
             f"no item has {settings.retrain.min_item_clicks} clicks in these days",
             hint="Train on more days, or lower [retrain] min_item_clicks in trainer.toml.",
         )
-    parents = parent.rows if parent else {}
-    users = [*parents, *sorted({user for day in days for user in day.users if user not in parents})]
+    users = [*(parent.rows.users if parent else ()), *scan.new_users()]
     shape = settings.towers
-    contexts = (context for day in days for context in day.contexts)
-    context = parent.manifest.towers.context if parent else learn_features(contexts, settings.retrain)
+    context = parent.manifest.towers.context if parent else scan.features.spec(settings.retrain)
     towers = Towers(shape.width, shape.hidden, shape.score, shape.temperature, context, FeatureSpec())
-    return Known(users, items, counts, towers)
+    return Known(users, items, scan.item_counts, towers)
 
 
 def starting_towers(known: Known, parent: OpenBase | None, seed: int) -> TwoTowers:
@@ -78,16 +76,23 @@ def starting_rows(known: Known, parent: OpenBase | None, seed: int) -> StartingR
     return StartingRows(parent.common, own, items, biases)
 
 
-def encoded(samples: DaySamples, known: Known, most_hard: int) -> TrainingDay:
-    """Return the samples whose item has a vector, as the model eats them, with at most so many hard negatives each."""
-    user_at = {user: at for at, user in enumerate(known.users)}
-    item_at = {item: at for at, item in enumerate(known.items)}
-    users = np.array([user_at[user] for user in samples.users], dtype=np.int64)
-    items = np.array([item_at.get(item, -1) for item in samples.items], dtype=np.int64)
-    codes, numbers = FeatureEncoder(known.towers.context).encode(samples.contexts)
-    hard = np.full((len(users), most_hard), -1, dtype=np.int64)
-    for row, rejected in enumerate(samples.rejected):
-        for column, item in enumerate(rejected[:most_hard]):
-            hard[row, column] = item_at.get(item, -1)
-    kept = items >= 0
-    return TrainingDay(samples.name, users[kept], items[kept], codes[kept], numbers[kept], hard[kept])
+class SampleEncoder:
+    """From samples to rows of positions and codes; those whose item has no vector are left out."""
+
+    def __init__(self, known: Known, most_hard: int) -> None:
+        self._user_at = {user: at for at, user in enumerate(known.users)}
+        self._item_at = {item: at for at, item in enumerate(known.items)}
+        self._features, self._most_hard = FeatureEncoder(known.towers.context), most_hard
+        self.items = len(known.items)
+
+    def encode(self, samples: DaySamples) -> tuple[Integers, TrainingRows]:
+        """Return which samples are kept, int64 [n], and their rows, with at most `most_hard` hard negatives each."""
+        users = np.array([self._user_at[user] for user in samples.users], dtype=np.int64)
+        items = np.array([self._item_at.get(item, -1) for item in samples.items], dtype=np.int64)
+        codes, numbers = self._features.encode(samples.contexts)
+        hard = np.full((len(users), self._most_hard), -1, dtype=np.int64)
+        for row, rejected in enumerate(samples.rejected):
+            for column, item in enumerate(rejected[: self._most_hard]):
+                hard[row, column] = self._item_at.get(item, -1)
+        kept = np.flatnonzero(items >= 0)
+        return kept, TrainingRows(users, items, codes, numbers, hard).at(kept)

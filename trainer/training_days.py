@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 
@@ -12,9 +13,10 @@ from contracts.arrays import Integers
 from contracts.errors import ChainBroken, MissingInput
 from contracts.events import Context
 from contracts.layout import Layout
+from contracts.samples import Sample
 from contracts.shards import ShardChain
 
-REPORTED = 1000
+CHUNK = 4096
 WHAT_TO_DO = "Fill the shards first: `freshet streams worker` on a topic, or `freshet streams replay` on a log."
 
 
@@ -39,7 +41,7 @@ class Day:
 
 @dataclass(frozen=True)
 class DaySamples:
-    """A day's samples, partition after partition, each in order: so a user's samples are in order too.
+    """Consecutive samples of a day, of one partition: so a user's samples are in order.
 
     `click_times`: int64 [n], ms: when each click happened, at most when it was emitted. `rejected`: what ranking
     rejected in the click's own request.
@@ -51,6 +53,9 @@ class DaySamples:
     contexts: list[Context]
     click_times: Integers
     rejected: list[tuple[str, ...]]
+
+
+NO_SAMPLES = DaySamples("", [], [], [], np.zeros(0, np.int64), [])
 
 
 def open_topic(layout: Layout, name: str) -> Topic:
@@ -95,23 +100,27 @@ def with_samples(topic: Topic, among: Sequence[Day]) -> list[Day]:
     return found
 
 
-def read_day(topic: Topic, day: Day, progress: Callable[[int, int], None]) -> DaySamples:
-    """Return all samples of a day; equal ids and contexts share one object. `progress` gets samples read and all."""
-    known: dict[str, str] = {}
-    contexts: dict[tuple[object, ...], Context] = {}
-    users, items, found, times = [], [], [], []
-    rejected: list[tuple[str, ...]] = []
+def day_chunks(topic: Topic, day: Day, progress: Callable[[int, int], None]) -> Iterator[DaySamples]:
+    """Yield the samples of a day, some thousand at a time, partition after partition, each in order.
+
+    `progress` gets samples read and all.
+    """
     total = sum(after - first for first, after in zip(day.first, day.next, strict=True))
+    read = 0
     for chain, first, after in zip(topic.chains, day.first, day.next, strict=True):
-        for sample in shards.read_from(chain, first):
-            if sample.ordinal >= after:
-                break
-            users.append(known.setdefault(sample.user_id, sample.user_id))
-            items.append(known.setdefault(sample.item_id, sample.item_id))
-            key = (*sample.context.discrete.items(), None, *sample.context.continuous.items())
-            found.append(contexts.setdefault(key, sample.context))
-            times.append(min(sample.event_time, sample.watermark))
-            rejected.append(tuple([known.setdefault(each.item_id, each.item_id) for each in sample.hard_negatives]))
-            if len(users) % REPORTED == 0 or len(users) == total:
-                progress(len(users), total)
-    return DaySamples(day.name, users, items, found, np.array(times, np.int64), rejected)
+        rest = islice(shards.read_from(chain, first), after - first)
+        while found := list(islice(rest, CHUNK)):
+            read += len(found)
+            yield _chunk(day.name, found)
+            progress(read, total)
+
+
+def _chunk(name: str, found: Sequence[Sample]) -> DaySamples:
+    return DaySamples(
+        name,
+        [sample.user_id for sample in found],
+        [sample.item_id for sample in found],
+        [sample.context for sample in found],
+        np.array([min(sample.event_time, sample.watermark) for sample in found], dtype=np.int64),
+        [tuple([each.item_id for each in sample.hard_negatives]) for sample in found],
+    )

@@ -5,36 +5,55 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from contracts.events import Context
 from contracts.features import ContinuousFeature, DiscreteFeature, FeatureSpec
 from trainer.settings import FullRetrain
 
 
-def learn_features(contexts: Iterable[Context], settings: FullRetrain) -> FeatureSpec:
-    """Return the features worth an input: discrete ones with two frequent values, continuous ones that vary."""
-    values: dict[str, Counter[str]] = {}
-    numbers: dict[str, list[float]] = {}
-    for context in contexts:
-        for name, value in context.discrete.items():
-            values.setdefault(name, Counter())[value] += 1
-        for name, number in context.continuous.items():
-            numbers.setdefault(name, []).append(number)
-    discrete = (_discrete(name, values[name], settings) for name in sorted(values))
-    continuous = (_continuous(name, numbers[name]) for name in sorted(numbers))
-    return FeatureSpec(
-        tuple(feature for feature in discrete if len(feature.values) > 1),
-        tuple(feature for feature in continuous if feature.deviation > 0),
-    )
+class FeatureCounts:
+    """What the contexts of the days carry, sample by sample."""
+
+    def __init__(self) -> None:
+        self._values: dict[str, Counter[str]] = {}
+        self._numbers: dict[str, Moments] = {}
+
+    def add(self, contexts: Iterable[Context]) -> None:
+        """Count the contexts of consecutive samples."""
+        for context in contexts:
+            for name, value in context.discrete.items():
+                self._values.setdefault(name, Counter())[value] += 1
+            for name, number in context.continuous.items():
+                self._numbers.setdefault(name, Moments()).add(number)
+
+    def spec(self, settings: FullRetrain) -> FeatureSpec:
+        """Return the features worth an input: discrete ones with two frequent values, continuous ones that vary."""
+        discrete = (_discrete(name, self._values[name], settings) for name in sorted(self._values))
+        found = ((name, self._numbers[name]) for name in sorted(self._numbers))
+        continuous = (ContinuousFeature(name, each.mean, each.deviation) for name, each in found if each.deviation > 0)
+        return FeatureSpec(tuple(feature for feature in discrete if len(feature.values) > 1), tuple(continuous))
 
 
-def count_items(days: Iterable[Sequence[str]], before: Mapping[str, float]) -> dict[str, float]:
-    """Return the training clicks of each item over the lineage: those of the parent and of the new days."""
-    counts = dict(before)
-    for items in days:
-        for item, clicks in Counter(items).items():
-            counts[item] = counts.get(item, 0.0) + clicks
-    return counts
+@dataclass
+class Moments:
+    """Mean and deviation of numbers that come one by one (Welford 1962, "Note on a method")."""
+
+    count: int = 0
+    mean: float = 0.0
+    _squares: float = 0.0
+
+    def add(self, number: float) -> None:
+        """Take one more."""
+        self.count += 1
+        before = number - self.mean
+        self.mean += before / self.count
+        self._squares += before * (number - self.mean)
+
+    @property
+    def deviation(self) -> float:
+        """The standard deviation of all."""
+        return math.sqrt(self._squares / self.count) if self.count else 0.0
 
 
 def choose_items(counts: Mapping[str, float], parents: Sequence[str], least: int) -> list[str]:
@@ -47,9 +66,3 @@ def _discrete(name: str, counts: Counter[str], settings: FullRetrain) -> Discret
     frequent = [value for value, count in counts.items() if count >= settings.min_feature_count]
     frequent.sort(key=lambda value: (-counts[value], value))
     return DiscreteFeature(name, tuple(frequent[: settings.max_feature_values]))
-
-
-def _continuous(name: str, numbers: list[float]) -> ContinuousFeature:
-    mean = math.fsum(numbers) / len(numbers)
-    deviation = math.sqrt(math.fsum((number - mean) ** 2 for number in numbers) / len(numbers))
-    return ContinuousFeature(name, mean, deviation)

@@ -137,6 +137,7 @@ def test_every_path_of_the_layout_stands_in_its_section() -> None:
         "bases": layout.bases(),
         "base": layout.base("BASE"),
         "unfinished_base": layout.unfinished_base("BASE", "NAME"),
+        "shuffled_day": layout.shuffled_day("BASE", "NAME"),
         "served": layout.served(),
         "item_store": layout.item_store(),
         "worker_data": layout.worker_data("NAME"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from contracts.layout import Layout
 from tests.support.shards import Log, write_log
 from tests.support.tastes import DAY_MS, DAYS, MIDNIGHT, Tastes
 from tests.support.trained import small_settings, train
-from trainer.day_statistics import DayStatistics, describe, of_base, require_sound
+from trainer.day_statistics import DayDescription, DayStatistics, of_base, require_sound
 from trainer.lineage import NEWEST
 from trainer.retrain import RetrainPlan, retrain
 from trainer.settings import DayLimits
@@ -69,8 +70,11 @@ def test_all_reasons_are_told_at_once() -> None:
 def test_a_day_is_described_against_what_was_known_before_it() -> None:
     contexts = [Context({"device": "phone"}, {"hour": 1.0}), Context({}, {"hour": 3.0})]
     day = DaySamples("d", ["a", "b"], ["i", "j"], contexts, np.zeros(2, np.int64), [(), ()])
-    found = describe(day, {"a"}, {"i", "j"})
-    assert found == DayStatistics("d", 2, 0.5, 0.0, {"device": 0.5}, {"hour": (2.0, 1.0)})
+    description = DayDescription("d")
+    description.add(day, {"a"}, {"i", "j"})
+    description.add(replace(day, users=["b", "b"]), {"a", "b"}, {"i", "j"})
+    found = description.done()
+    assert found == DayStatistics("d", 4, 0.75, 0.0, {"device": 0.5}, {"hour": (2.0, 1.0)})
 
 
 def test_a_broken_night_is_refused_before_training_and_taken_with_a_reason_that_goes_on_record(tmp_path: Path) -> None:

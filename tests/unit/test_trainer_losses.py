@@ -19,7 +19,7 @@ from tests.support.shards import Log, write_log
 from tests.support.tastes import DAY_MS, MIDNIGHT, Tastes, write_tastes
 from tests.support.trained import small_settings, train
 from trainer.losses import bpr, listwise, pointwise, triplet_hinge, triplet_logistic
-from trainer.training_days import find_day, open_topic, read_day
+from trainer.training_days import day_chunks, find_day, open_topic
 
 CLICKED = torch.tensor([2.0, 0.0])
 NEGATIVES = torch.tensor([[1.0, 3.0, 9.0], [0.0, -1.0, 5.0]])
@@ -152,6 +152,6 @@ def test_a_day_is_read_with_what_ranking_rejected_and_nothing_else(tmp_path: Pat
     layout, tastes = Layout(tmp_path), Tastes(days=1)
     write_log(layout, Log(), rejecting(tastes, "pre_rank"), MIDNIGHT + DAY_MS)
     topic = open_topic(layout, "events")
-    day = read_day(topic, find_day(topic, "2025-01-06", "UTC"), lambda done, total: None)
+    chunks = day_chunks(topic, find_day(topic, "2025-01-06", "UTC"), lambda done, total: None)
     wanted = [tuple(negative.item_id for negative in sample.hard_negatives) for sample in rejecting(tastes, "pre_rank")]
-    assert day.rejected == wanted
+    assert [rejected for chunk in chunks for rejected in chunk.rejected] == wanted

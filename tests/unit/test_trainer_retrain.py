@@ -188,8 +188,9 @@ def test_a_small_day_still_gets_the_least_number_of_steps(tmp_path: Path) -> Non
     layout, steps = Layout(tmp_path), []
     write_tastes(layout, Tastes(clicks_per_day=100), TWO)
     train(layout, progress=lambda what, done, total: steps.append((what, done, total)))
-    assert steps[0] == (f"read {DAYS[0]}", 100, 100)
-    assert steps[1:] == [(f"train {DAYS[0]}", step, 50) for step in range(1, 51)]
+    assert [step for step in steps if step[0] == f"read {DAYS[0]}"][-1][1:] == (100, 100)
+    trained = [step for step in steps if step[0] == f"train {DAYS[0]}"]
+    assert trained == [(f"train {DAYS[0]}", step, 50) for step in range(1, 51)]
 
 
 def test_contexts_without_features_train_a_tower_without_features(tmp_path: Path) -> None:

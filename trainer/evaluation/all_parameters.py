@@ -9,9 +9,10 @@ from contracts import bases
 from contracts.arrays import Floats, Integers
 from contracts.bases import OpenBase
 from contracts.features import FeatureEncoder
+from trainer.epoch import TrainingRows, in_memory
 from trainer.evaluation.clicks import NOT_A_CANDIDATE, Asked, Clicks
 from trainer.evaluation.rows import Ground
-from trainer.full_model import FullModel, StartingRows, TrainingDay, item_vectors
+from trainer.full_model import FullModel, StartingRows, item_vectors
 from trainer.settings import FullRetrain
 from trainer.towers import load
 
@@ -31,7 +32,8 @@ class AllParameters:
         rows = StartingRows(base.common, _own(base, row_at), base.items.embeddings, base.items.biases)
         towers = load(base.manifest.towers, base.file(bases.DENSE), bases.DENSE)
         self._model = FullModel(towers, rows, FullRetrain(batch=BATCH, min_steps=1, seed=seed))
-        self._name, self._window, self._turned = f"{base.digest} online", 0, self._items()
+        self._name, self._seed = f"{base.digest} online", seed
+        self._window, self._turned = 0, self._items()
 
     def scores(self, asked: Asked) -> Floats:
         """Return float32 [n, candidates]."""
@@ -47,10 +49,12 @@ class AllParameters:
         """Train on the window's clicks on candidates."""
         known = np.flatnonzero(clicks.items != NOT_A_CANDIDATE)
         at = clicks.first + known
-        name, nothing = f"{self._name} {self._window}", np.full((len(known), 1), NOT_A_CANDIDATE, dtype=np.int64)
-        day = TrainingDay(name, clicks.users[known], clicks.items[known], self._codes[at], self._numbers[at], nothing)
-        if len(day):
-            self._model.train(day, lambda done, total: None)
+        nothing = np.full((len(known), 1), NOT_A_CANDIDATE, dtype=np.int64)
+        rows = TrainingRows(clicks.users[known], clicks.items[known], self._codes[at], self._numbers[at], nothing)
+        if len(rows):
+            name = f"{self._name} {self._window}"
+            epoch = in_memory(name, rows, self._model.items.num_embeddings, self._seed)
+            self._model.train(epoch, lambda done, total: None)
         self._window, self._turned = self._window + 1, self._items()
 
     def _items(self) -> torch.Tensor:

@@ -1,0 +1,103 @@
+"""A day of training in random order: every sample once, any order as likely as another, and the same for a seed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from trainer import epoch as epochs
+from trainer.epoch import Epoch, Scattered, TrainingRows, in_memory
+
+ITEMS = 7
+
+
+def rows(count: int) -> TrainingRows:
+    numbers = np.arange(count)
+    features = (numbers[:, None] / 8).astype(np.float32)
+    return TrainingRows(numbers, numbers % ITEMS, numbers[:, None] * 2, features, np.full((count, 2), -1))
+
+
+def scattered(folder: Path, count: int, chunk: int, seed: int = 1) -> Epoch:
+    """Samples 0 to `count`, of which every tenth is left out, added `chunk` at a time."""
+    folder.mkdir()
+    made = Scattered(folder, "day", seed, count, ITEMS)
+    whole = rows(count)
+    for start in range(0, count, chunk):
+        places = np.array([at for at in range(start, min(start + chunk, count)) if at % 10])
+        made.add(places, whole.at(places))
+    return made.epoch()
+
+
+def users(batches: Iterator[TrainingRows]) -> list[int]:
+    return [user for batch in batches for user in batch.users.tolist()]
+
+
+@pytest.fixture
+def small_buckets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(epochs, "BUCKET_SAMPLES", 100)
+    monkeypatch.setattr(epochs, "DRAWN_AT_ONCE", 64)
+
+
+@pytest.mark.usefixtures("small_buckets")
+def test_every_sample_comes_once_with_what_belongs_to_it(tmp_path: Path) -> None:
+    day = scattered(tmp_path / "a", 1000, 130)
+    assert day.size == 900
+    assert day.clicks.sum() == 900
+    seen = list(day.batches(13))
+    assert [len(batch) for batch in seen] == [70] * 3 + [69] * 10
+    assert sorted(users(iter(seen))) == [at for at in range(1000) if at % 10]
+    for batch in seen:
+        np.testing.assert_array_equal(batch.items, batch.users % ITEMS)
+        np.testing.assert_array_equal(batch.codes[:, 0], batch.users * 2)
+        np.testing.assert_array_equal(batch.numbers[:, 0], (batch.users / 8).astype(np.float32))
+
+
+@pytest.mark.usefixtures("small_buckets")
+def test_how_samples_arrived_leaves_no_trace_and_another_seed_gives_another_order(tmp_path: Path) -> None:
+    orders = [
+        users(scattered(tmp_path / name, 1000, chunk, seed).batches(4))
+        for name, chunk, seed in (("a", 1000, 1), ("b", 7, 1), ("c", 7, 2))
+    ]
+    assert orders[0] == orders[1] != orders[2]
+
+
+@pytest.mark.usefixtures("small_buckets")
+def test_the_order_is_a_uniform_shuffle_of_the_whole_day(tmp_path: Path) -> None:
+    order = np.array(users(scattered(tmp_path / "a", 20_000, 4096).batches(10)))
+    places = np.argsort(order)  # of each sample, in the order of the log
+    assert abs(np.corrcoef(places, np.arange(len(places)))[0, 1]) < 0.03
+    # neighbours in the log land anywhere: their mean distance is a third of the day
+    assert np.abs(np.diff(places)).mean() == pytest.approx(len(places) / 3, rel=0.03)
+    # every tenth of the batches holds its share of every tenth of the log
+    table = np.histogram2d(places, np.arange(len(places)), bins=10)[0]
+    expected = len(places) / 100
+    assert ((table - expected) ** 2 / expected).sum() < 130  # chi-square with 81 degrees of freedom: 99.95 %
+
+
+def test_in_memory_the_order_is_the_seeds() -> None:
+    one, again, other = (users(in_memory("d", rows(50), ITEMS, seed).batches(3)) for seed in (1, 1, 2))
+    assert one == again != other
+    assert sorted(one) == list(range(50))
+
+
+def test_an_error_while_batches_are_made_ready_is_raised_where_they_are_used() -> None:
+    def torn() -> Iterator[TrainingRows]:
+        yield rows(10)
+        raise OSError("the disk is gone")
+
+    day = Epoch("d", 20, np.zeros(ITEMS, np.int64), torn)
+    with pytest.raises(OSError, match="the disk is gone"):
+        list(day.batches(4))
+
+
+def test_who_stops_early_leaves_no_thread_behind() -> None:
+    import threading
+
+    before = threading.active_count()
+    batches = in_memory("d", rows(1000), ITEMS, 1).batches(500)
+    next(batches)
+    batches.close()  # type: ignore[attr-defined]
+    assert threading.active_count() == before
