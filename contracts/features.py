@@ -51,7 +51,15 @@ class FeatureEncoder:
         """Return codes, int64 [n, discrete features], and standardised numbers, float32 [n, continuous features].
 
         Numbers are cut off at ±`MAX_DEVIATIONS`, so that one absurd value cannot drown a vector or a training step.
+        A context that several share, as decoded samples do, is encoded once.
         """
+        distinct = {id(context): context for context in contexts}
+        places = {identity: place for place, identity in enumerate(distinct)}
+        at = np.array([places[id(context)] for context in contexts], dtype=np.int64)
+        codes, numbers = self._encoded(list(distinct.values()))
+        return codes[at], numbers[at]
+
+    def _encoded(self, contexts: list[Context]) -> tuple[Integers, Floats]:
         codes = [[known.get(c.discrete.get(name, ""), 0) for name, known in self._codes] for c in contexts]
         numbers = [
             [_standardised(c.continuous.get(feature.name, feature.mean), feature) for feature in self.spec.continuous]

@@ -16,7 +16,7 @@ from contracts.bases import OpenBase
 from contracts.errors import Corrupt, UsageError
 from trainer.settings import DayLimits
 from trainer.training_days import DaySamples
-from trainer.vocabulary import Moments
+from trainer.vocabulary import Moments, shared
 
 STATISTICS = "statistics.json"
 KEPT_DAYS = 14
@@ -67,10 +67,11 @@ class DayDescription:
         self._items.update(item for item in chunk.items if item not in items)
         self._new_users += sum(user in self._users for user in chunk.users)
         self._new_items += sum(item in self._items for item in chunk.items)
-        for context in chunk.contexts:
-            self._carried.update(context.discrete.keys())
+        for context, times in shared(chunk.contexts):
+            for name in context.discrete:
+                self._carried[name] += times
             for name, number in context.continuous.items():
-                self._numbers.setdefault(name, Moments()).add(number)
+                self._numbers.setdefault(name, Moments()).add(number, times)
 
     def done(self) -> DayStatistics:
         """Return the statistics of the whole day."""

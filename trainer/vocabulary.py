@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from contracts.events import Context
@@ -21,11 +21,11 @@ class FeatureCounts:
 
     def add(self, contexts: Iterable[Context]) -> None:
         """Count the contexts of consecutive samples."""
-        for context in contexts:
+        for context, times in shared(contexts):
             for name, value in context.discrete.items():
-                self._values.setdefault(name, Counter())[value] += 1
+                self._values.setdefault(name, Counter())[value] += times
             for name, number in context.continuous.items():
-                self._numbers.setdefault(name, Moments()).add(number)
+                self._numbers.setdefault(name, Moments()).add(number, times)
 
     def spec(self, settings: FullRetrain) -> FeatureSpec:
         """Return the features worth an input: discrete ones with two frequent values, continuous ones that vary."""
@@ -33,6 +33,14 @@ class FeatureCounts:
         found = ((name, self._numbers[name]) for name in sorted(self._numbers))
         continuous = (ContinuousFeature(name, each.mean, each.deviation) for name, each in found if each.deviation > 0)
         return FeatureSpec(tuple(feature for feature in discrete if len(feature.values) > 1), tuple(continuous))
+
+
+def shared(contexts: Iterable[Context]) -> Iterator[tuple[Context, int]]:
+    """Yield the distinct objects among contexts, by first appearance, and how often each comes."""
+    held = list(contexts)
+    times = Counter(map(id, held))
+    for identity, context in {id(context): context for context in held}.items():
+        yield context, times[identity]
 
 
 @dataclass
@@ -43,12 +51,12 @@ class Moments:
     mean: float = 0.0
     _squares: float = 0.0
 
-    def add(self, number: float) -> None:
-        """Take one more."""
-        self.count += 1
+    def add(self, number: float, times: int) -> None:
+        """Take one more number, so many times."""
+        self.count += times
         before = number - self.mean
-        self.mean += before / self.count
-        self._squares += before * (number - self.mean)
+        self.mean += before * times / self.count
+        self._squares += times * before * (number - self.mean)
 
     @property
     def deviation(self) -> float:
