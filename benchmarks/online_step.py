@@ -41,8 +41,9 @@ HOUR_MS = 3_600_000
 INTERVAL_MS = 1_800_000
 PEER = "plain torch loop"
 IN_BATCH_PEER = "plain torch loop, in-batch negatives, batch 4,096"
-ROWS = Comparison("online update from decoded samples to committed rows, one thread", "samples/s", PEER, 1.0, 3.0)
-IN_BATCH = Comparison("online update from decoded samples to committed rows, one thread", "samples/s", IN_BATCH_PEER, 5.0)
+FROM_SAMPLES = "online update from decoded samples to committed rows, one thread"
+ROWS = Comparison(FROM_SAMPLES, "samples/s", PEER, 1.0, 3.0)
+IN_BATCH = Comparison(FROM_SAMPLES, "samples/s", IN_BATCH_PEER, 5.0)
 UPDATE = Comparison("online worker, scoring of every block included, one thread", "samples/s", PEER)
 
 

@@ -36,7 +36,7 @@ class FullRetrain(BaseModel):
     hard_share: float = Field(0.0, ge=0, le=1)
     hard_negatives: int = Field(6, ge=1, le=64)
     dense_step: float = Field(2e-3, gt=0)
-    row_step: float = Field(5e-3, gt=0)
+    row_step: float = Field(1e-2, gt=0)
     id_dropout: float = Field(0.1, ge=0, lt=1)
     own_scale: float = Field(0.3, ge=0, le=1)
     calibrate: bool = True

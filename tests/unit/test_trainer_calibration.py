@@ -46,7 +46,7 @@ def chosen(gains: dict[str, dict[float, float]], grid: Grid = EVERYTHING) -> Tri
 
 def test_what_helps_nobody_stays_off() -> None:
     found = chosen({})
-    assert (found.online.beta, found.online.common_step, found.online.own_step, found.own_scale) == (0, 0, 0, 0)
+    assert (found.online.beta, found.online.bias_weight, found.online.own_step) == (0, 1, 0)
 
 
 def test_what_helps_is_kept_at_its_best_value() -> None:
@@ -57,6 +57,11 @@ def test_what_helps_is_kept_at_its_best_value() -> None:
 
 def test_a_gain_within_two_standard_errors_does_not_switch_anything_on() -> None:
     assert chosen({"own_step": {0.1: 0.00025, 0.3: 0.0005}}, OWN).online.own_step == 0.0
+
+
+def test_a_scale_and_a_common_step_are_the_best_there_are_without_further_ado() -> None:
+    found = chosen({"own_scale": {1.0: 0.001}, "common_step": {0.1: 0.001}})
+    assert (found.own_scale, found.online.common_step) == (1.0, 0.1)
 
 
 def test_a_loss_is_never_kept() -> None:
