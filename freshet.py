@@ -93,7 +93,7 @@ def _call(command: Command, argv: Sequence[str]) -> int:
         function = getattr(importlib.import_module(command.module), command.function)
         return int(function(argv))
     except ModuleNotFoundError as error:
-        extra = EXTRAS.get(command.module.partition(".")[0], "demo")
+        extra = "evaluation" if command.words == "evaluate" else EXTRAS.get(command.module.partition(".")[0], "demo")
         raise OperatorError(
             f"`freshet {command.words}` needs the package {error.name!r}, which is not installed",
             hint=f"Install it with: pip install 'freshet[{extra}]', or `make setup` in a checkout.",
