@@ -57,7 +57,7 @@ def test_the_page_stands_alone_and_says_the_answer_first(folder: Path, found: Ev
     assert page == report.page(found)
     assert not re.search(r"""(src|href)=["']?(http|//|/)""", page.replace('xlink:href="#', ""))
     assert page.index(report.headline(found)) < page.index("<svg") < page.index("<h2>All arms</h2>")
-    assert page.count('role="img" aria-label=') == 2
+    assert page.count('role="img" aria-label=') == 3
     for name in found.arms:
         assert name.replace("_", " ") in page
 

@@ -26,7 +26,7 @@ def over_the_day(evaluation: Evaluation) -> str:
             axes.plot(range(len(found)), found, color=colour, linewidth=width, label=name.replace("_", " "))
     axes.set_ylim(0, 1)
     axes.set_xlabel(f"hour of the day ({evaluation.day_zone})")
-    axes.set_ylabel("recall@20, known articles")
+    axes.set_ylabel("recall@20, known items")
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=5, frameon=False, fontsize=9)
     return _svg(figure)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Iterable, Sequence
 
-from trainer.evaluation.arms import FRESH, LAST_HOUR, SWAPS
+from trainer.evaluation.arms import FRESH, FROZEN, LAST_HOUR, SWAPS
 from trainer.evaluation.plots import lifts, over_the_day
 from trainer.evaluation.results import Comparison, Evaluation, SliceResult
 from trainer.evaluation.slices import MEANING
@@ -45,7 +45,16 @@ def page(evaluation: Evaluation) -> str:
             f"<h1>{html.escape(headline(evaluation))}</h1><p class=faint>{html.escape(title)}</p>",
             f"<p>{html.escape(_in_words(evaluation))}</p>",
             _figure("Recall over the day", "Recall at 20 by hour, arm by arm", over_the_day(evaluation)),
-            _figure("What helps, and how sure that is", "Differences with intervals", lifts(shown)),
+            _figure(
+                "What helps, and how sure that is",
+                "Differences from the frozen base, with intervals",
+                lifts([each for each in shown if each.than in FROZEN]),
+            ),
+            _figure(
+                "And beside the strongest others",
+                "Differences from controls and peers, with intervals",
+                lifts([each for each in shown if each.than not in FROZEN]),
+            ),
             _swap_words(evaluation.comparisons),
             "<h2>All arms</h2>",
             *(_table(evaluation, name) for name in ("all", "active", "active_new", "active_known", "tail")),
@@ -62,8 +71,7 @@ def _in_words(evaluation: Evaluation) -> str:
     fresh, hour = arms[FRESH].slices["active"].recall20.mean, arms[LAST_HOUR].slices["active"].recall20.mean
     captured = evaluation.capture_ratio
     rows = (
-        f" Training every parameter online would have been worth what it gains; rows and trend capture "
-        f"{captured * 100:.0f} % of that."
+        f" Rows and trend capture {captured * 100:.0f} % of what training every parameter online gains."
         if captured is not None
         else ""
     )
