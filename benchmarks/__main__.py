@@ -26,6 +26,8 @@ BENCHMARKS = {
     "memory": "memory of one worker's writers after ten million events, against after one million",
     "codec": "samples/s into a TFRecord file and back, against the tfrecord package",
     "online_step": "samples/s of the online update on one thread, against a plain torch loop",
+    "user_rows": "memory and commits of an online worker by the number of its users",
+    "full_retrain": "samples/s of a full retrain's day on one torch thread, against the same towers in plain torch",
 }
 
 

@@ -138,11 +138,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _reading(events: int, seconds: float) -> Reading:
-    return Reading(events, _status("VmRSS"), _status("VmHWM"), seconds)
+    return Reading(events, resident_mib(), resident_mib("VmHWM"), seconds)
 
 
-def _status(name: str) -> float:
-    """Return an entry of /proc/self/status in MiB."""
+def resident_mib(name: str = "VmRSS") -> float:
+    """Return an entry of /proc/self/status in MiB: the resident set, or with VmHWM its peak."""
     try:
         lines = Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()
     except OSError as error:

@@ -55,7 +55,7 @@ def write_base(layout: Layout, log: ClickLog, base_id: str) -> OpenBase:
         bases.ITEMS: pack_items(Items(items, vectors, vectors, biases)),
         bases.TREND: pack({"items": list[str](), "counts": np.zeros(0)}),
     }
-    return BaseStore(layout).write(_manifest(base_id, towers), files)
+    return BaseStore(layout).write(manifest(base_id, towers), files)
 
 
 def decoded(base: OpenBase, log: ClickLog, count: int) -> list[SampleColumns]:
@@ -89,7 +89,8 @@ def unit_vectors(dice: np.random.Generator, count: int) -> Floats:
     return np.asarray(drawn / np.linalg.norm(drawn, axis=1, keepdims=True), dtype=np.float32)
 
 
-def _manifest(base_id: str, towers: Towers) -> Base:
+def manifest(base_id: str, towers: Towers, cut_ms: int = START_MS) -> Base:
+    """Return the manifest of a base that was cut at `cut_ms`, with the default online settings."""
     return Base(
         base_id=base_id,
         parent="",
@@ -98,12 +99,12 @@ def _manifest(base_id: str, towers: Towers) -> Base:
         topic_id=TOPIC.topic_id,
         partitions=TOPIC.partitions,
         cut=(0,),
-        cut_watermark=START_MS,
+        cut_watermark=cut_ms,
         days=("2017-10-02",),
         day_zone="UTC",
         towers=towers,
         online=OnlineUpdate().chosen(),
-        trend_t0=START_MS,
+        trend_t0=cut_ms,
         cpu_family=cpu_family(),
         seed=1,
         metrics={},

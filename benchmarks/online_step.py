@@ -100,16 +100,17 @@ def rows_rate(layout: Layout, base: OpenBase, blocks: Sequence[SampleColumns]) -
     boundary = int(blocks[0].watermarks[0]) // INTERVAL_MS * INTERVAL_MS + INTERVAL_MS
     for block in blocks:
         while int(block.watermarks[0]) >= boundary:
-            _commit(committer, learner, base, (block.first_ordinal, boundary))
+            commit_fresh(committer, learner, base, (block.first_ordinal, boundary))
             boundary += INTERVAL_MS
         learner.learn(encoder.encode(block))
-    _commit(committer, learner, base, (blocks[-1].next_ordinal, boundary))
+    commit_fresh(committer, learner, base, (blocks[-1].next_ordinal, boundary))
     seconds = time.perf_counter() - started
     committer.state.close()
     return sum(map(len, blocks)) / seconds
 
 
-def _commit(committer: Committer[Delta], learner: BlockLearner, base: OpenBase, reached: tuple[int, int]) -> None:
+def commit_fresh(committer: Committer[Delta], learner: BlockLearner, base: OpenBase, reached: tuple[int, int]) -> None:
+    """Commit what a learner has learned as the worker does; `reached`: the next ordinal and the boundary (ms)."""
     found = content(learner, reached[1])
     made = body(base, 0, reached, learner, len(found.rows))
     committer.commit(made, {deltas.ROWS: found.data}, (found.keys,))

@@ -6,7 +6,7 @@ ends). No pickle anywhere; reading checks shapes and bounds.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import cast
 
 import numpy as np
@@ -21,6 +21,8 @@ Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 Column = Sequence[str] | Array
+
+TEXTS_AT_ONCE = 1 << 16
 
 
 def pack(columns: dict[str, Column]) -> bytes:
@@ -48,21 +50,32 @@ class Arrays:
 
     def texts(self, name: str) -> list[str]:
         """Return a text column."""
+        return self._decoded(name, [text for part in self._encoded(name) for text in part])
+
+    def coded_texts(self, name: str) -> tuple[Integers, list[str]]:
+        """Return a text column as codes, int64 [n], and the distinct texts that they are positions of.
+
+        For columns of many equal texts: they are never all in memory.
+        """
+        known: dict[bytes, int] = {}
+        parts = [np.array([known.setdefault(text, len(known)) for text in part]) for part in self._encoded(name)]
+        return np.concatenate([np.zeros(0, np.int64), *parts]), self._decoded(name, list(known))
+
+    def _encoded(self, name: str) -> Iterator[list[bytes]]:
         ends = self._typed(name + ".ends", np.int64, 1)
         blob = self._typed(name + ".text", np.uint8, 1).tobytes()
         starts = np.concatenate([np.zeros(1, np.int64), ends])[:-1]
         if np.any(ends < starts) or (len(ends) and int(ends[-1]) != len(blob)):
             raise Corrupt(self._what, f"column {name}")
+        for at in range(0, len(ends), TEXTS_AT_ONCE):
+            span = slice(at, at + TEXTS_AT_ONCE)
+            yield [blob[start:end] for start, end in zip(starts[span].tolist(), ends[span].tolist(), strict=True)]
+
+    def _decoded(self, name: str, texts: list[bytes]) -> list[str]:
         try:
-            return [blob[start:end].decode() for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]
+            return [text.decode() for text in texts]
         except UnicodeDecodeError:
             raise Corrupt(self._what, f"column {name}") from None
-
-    def coded_texts(self, name: str) -> tuple[Integers, list[str]]:
-        """Return a text column as codes, int64 [n], and the distinct texts that they are positions of."""
-        known: dict[str, int] = {}
-        codes = [known.setdefault(text, len(known)) for text in self.texts(name)]
-        return np.array(codes, dtype=np.int64), list(known)
 
     def floats(self, name: str, *shape: int) -> Floats:
         """Return a float32 array of `shape` (-1: any length)."""

@@ -23,7 +23,7 @@ from contracts.errors import Corrupt, MissingInput, UnknownSchema
 from contracts.features import FeatureSpec
 from contracts.layout import Layout
 from contracts.partitions import PARTITIONER
-from contracts.rows import Row, RowTable, pack_rows, unpack_table
+from contracts.rows import Row, RowTable, pack_table, unpack_table
 
 SCHEMA = "freshet.base/2"
 OLDER = ("freshet.base/1",)  # without `own_scale`, and without some online settings
@@ -231,7 +231,12 @@ class OpenBase:
 
 def pack_users(common: Floats, rows: Mapping[str, Row], width: int) -> bytes:
     """Return the users file."""
-    return pack({"common": common, **pack_rows(rows, width)})
+    return pack_user_table(common, RowTable.of(rows, width))
+
+
+def pack_user_table(common: Floats, table: RowTable) -> bytes:
+    """Return the users file of a table that is sorted by user id."""
+    return pack({"common": common, **pack_table(table)})
 
 
 def pack_items(items: Items) -> bytes:

@@ -30,7 +30,7 @@ class Layout:
         return self.bases() / f".{_safe(base_id)}.{unique}.tmp"
 
     def shuffled_day(self, base_id: str, unique: str) -> Path:
-        """Where one attempt keeps a day's samples in random order while it trains on them; hidden."""
+        """Where one attempt keeps its days' samples in random order while it trains on them; hidden."""
         return self.bases() / f".{_safe(base_id)}.{unique}.shuffled"
 
     def deltas(self, base_id: str, partition: int) -> Path:

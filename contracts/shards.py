@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -11,9 +11,10 @@ import msgspec
 
 from contracts import sample_decoding, samples
 from contracts.chain import Chain, Entry, decoder
-from contracts.errors import ChainBroken, Corrupt
+from contracts.errors import ChainBroken, Corrupt, UnknownSchema
 from contracts.layout import Layout
 from contracts.partitions import PARTITIONER
+from contracts.sample_columns import Columns
 
 SCHEMA = "freshet.shard/1"
 SAMPLES, DEAD_LETTERS = "tfrecord", "dead.jsonl"
@@ -82,14 +83,39 @@ def chain(layout: Layout, topic: str, partition: int) -> ShardChain:
 
 def read_samples(shards: ShardChain, entry: Entry[Shard]) -> list[samples.Sample]:
     """Return the samples of a shard, checked: digest, CRCs, count, ordinals. Raises `Corrupt`, `ChainBroken`."""
-    count = entry.body.next_ordinal - entry.body.first_ordinal
-    if not count:
-        return []
+    return samples.samples_of(read_columns(shards, entry))
+
+
+def read_columns(shards: ShardChain, entry: Entry[Shard]) -> Columns:
+    """Return the samples of a shard by column, checked as `read_samples` does: several times as quick."""
+    if entry.body.next_ordinal == entry.body.first_ordinal:
+        return Columns()
     what = f"shard {entry.number} of {shards.directory}"
-    found = sample_decoding.decode(shards.data(entry, SAMPLES), what)
-    if found.ordinal != list(range(entry.body.first_ordinal, entry.body.next_ordinal)):
+    return _in_order(sample_decoding.decode(shards.data(entry, SAMPLES), what), [entry], what)
+
+
+def read_together(shards: ShardChain, entries: Sequence[Entry[Shard]]) -> Columns:
+    """Return the samples of consecutive shards by column, checked as each of them is.
+
+    TFRecord files one after the other are one; where shards are small, decoding it is many times as quick.
+    """
+    holding = [entry for entry in entries if entry.body.next_ordinal > entry.body.first_ordinal]
+    if not holding:
+        return Columns()
+    what = f"shards {holding[0].number} to {holding[-1].number} of {shards.directory}"
+    whole = b"".join(shards.data(each, SAMPLES) for each in holding)
+    try:
+        return _in_order(sample_decoding.decode(whole, what), holding, what)
+    except (Corrupt, UnknownSchema):
+        for each in holding:
+            read_columns(shards, each)  # which one it is
+        raise
+
+
+def _in_order(found: Columns, entries: Sequence[Entry[Shard]], what: str) -> Columns:
+    if found.ordinal != list(range(entries[0].body.first_ordinal, entries[-1].body.next_ordinal)):
         raise Corrupt(what, "its ordinals")
-    return samples.samples_of(found)
+    return found
 
 
 def read_from(shards: ShardChain, ordinal: int = 0) -> Iterator[samples.Sample]:

@@ -1,58 +1,83 @@
-"""The first pass over the days of a retrain: all that has to be counted before anything can be encoded.
+"""The pass over the days of a retrain: counts all that must be known before anything can be encoded.
 
-Memory holds what the base will hold: users, items and features; never the samples.
+Memory holds what the base will hold, users, items and features; never the samples: those leave as rows of codes, in the
+order of appearance, which `trainer.translation` turns into positions when the vocabulary is chosen. So a shard is read
+once.
 """
 
 from __future__ import annotations
 
+import numpy as np
+
+from contracts.arrays import Integers
 from contracts.bases import OpenBase
-from contracts.trend import weight
-from trainer import cut_state, lineage
-from trainer.cut_state import NOTHING, Evidence
-from trainer.day_statistics import DayDescription, DayStatistics
+from trainer import lineage
+from trainer.context_columns import ContextColumns, FeatureCounts
+from trainer.cut_state import CutState, TrendState
+from trainer.day_statistics import DayDescription
+from trainer.epoch import TrainingRows
+from trainer.text_codes import TextCodes, grown
 from trainer.training_days import DaySamples
-from trainer.vocabulary import FeatureCounts
 
 
 class Scan:
     """Counts over the days since `parent`, in order; `trend`: half-life and the time (ms) that counts refer to.
 
-    Call `begin` for each day, `add` for its samples in order, `end` for its statistics.
+    Call `begin` for each day, `add` for its samples in order, `end` for what it looked like. `users` and `items` begin
+    with the parent's, in its order. At most `most_hard` hard negatives of a sample are kept.
     """
 
-    def __init__(self, parent: OpenBase | None, trend: tuple[int, int]) -> None:
-        self._half_life, self._t0 = trend
-        self.item_counts = lineage.item_counts(parent) if parent else {}
-        self.parent_users = set(parent.rows.users) if parent else set[str]()
-        self.features = FeatureCounts()
-        self.evidence: dict[str, Evidence] = cut_state.of_parent(parent)
-        self._trend = cut_state.carried(parent, self._half_life, self._t0)
-        self._day = DayDescription("")
-        self.samples = 0
+    def __init__(self, parent: OpenBase | None, trend: tuple[int, int], most_hard: int) -> None:
+        self.users = TextCodes(parent.rows.users if parent else ())
+        self.items = TextCodes(parent.items.ids if parent else ())
+        self.contexts, self.features = ContextColumns(), FeatureCounts()
+        self._clicks = _counted(self.items, lineage.item_counts(parent) if parent else {})
+        self.state, self.trend = CutState(parent, self.users, self.items), TrendState(parent, self.items, *trend)
+        self._most_hard, self.samples = most_hard, 0
+        self.begin("")
 
     def begin(self, name: str) -> None:
         """A day begins."""
-        self._day = DayDescription(name)
+        self._day, self._known_users, self._clicks_before = DayDescription(name), len(self.users), self._clicks.copy()
 
-    def add(self, chunk: DaySamples) -> None:
-        """Count consecutive samples of the day."""
-        evidence, counts, trend = self.evidence, self.item_counts, self._trend
-        self._day.add(chunk, evidence, counts)
-        for user, item, time in zip(chunk.users, chunk.items, chunk.click_times.tolist(), strict=True):
-            evidence[user] = evidence.get(user, NOTHING).after(item, time)
-            counts[item] = counts.get(item, 0.0) + 1.0
-            trend[item] = trend.get(item, 0.0) + weight(time, self._t0, self._half_life)
-        self.features.add(chunk.contexts)
-        self.samples += len(chunk.users)
+    def add(self, chunk: DaySamples) -> TrainingRows:
+        """Count consecutive samples of the day; return them in codes."""
+        users, items = self.users.of(chunk.users), self.items.of(chunk.items)
+        codes, numbers = self.contexts.of(chunk.contexts)
+        rows = TrainingRows(users, items, codes, numbers, self._hard(chunk.rejected))
+        self._clicks, self._clicks_before = (grown(c, len(self.items)) for c in (self._clicks, self._clicks_before))
+        np.add.at(self._clicks, items, 1)
+        self.state.add(users, items, chunk.click_times)
+        self.trend.add(items, chunk.click_times)
+        self._day.samples += len(rows)
+        self._day.by_new_users += int(np.count_nonzero(users >= self._known_users))
+        self._day.on_new_items += int(np.count_nonzero(self._clicks_before[items] == 0))
+        for features in (self.features, self._day.features):
+            features.add(self.contexts, codes, numbers)
+        self.samples += len(rows)
+        return rows
 
-    def end(self) -> DayStatistics:
-        """The day is through: return what it looked like against the days before."""
-        return self._day.done()
+    def end(self) -> tuple[DayDescription, Integers]:
+        """The day is through: return what it looked like, and its clicks by item code, int64."""
+        size = len(self.items)
+        after, before = (grown(clicks, size)[:size] for clicks in (self._clicks, self._clicks_before))
+        return self._day, after - before
 
-    def new_users(self) -> list[str]:
-        """Return the users that the parent does not know, sorted."""
-        return sorted(user for user in self.evidence if user not in self.parent_users)
+    def item_counts(self) -> dict[str, float]:
+        """Return the clicks of every item over the lineage."""
+        found = zip(self.items.texts(), self._clicks.tolist(), strict=False)
+        return {item: float(clicks) for item, clicks in found if clicks}
 
-    def trend(self) -> dict[str, float]:
-        """Return the counts at the cut; negligible ones are left out."""
-        return {item: count for item, count in self._trend.items() if count >= cut_state.NEGLIGIBLE}
+    def _hard(self, rejected: list[tuple[str, ...]]) -> Integers:
+        hard = np.full((len(rejected), self._most_hard), -1, dtype=np.int64)
+        for row in [at for at, items in enumerate(rejected) if items] if self._most_hard else []:
+            some = rejected[row][: self._most_hard]
+            hard[row, : len(some)] = self.items.of(list(some))
+        return hard
+
+
+def _counted(items: TextCodes, counts: dict[str, float]) -> Integers:
+    codes = items.of(list(counts))
+    clicks = np.zeros(len(items), np.int64)
+    clicks[codes] = list(counts.values())
+    return clicks

@@ -6,17 +6,16 @@ sound model of a broken day. (Breck et al. 2019, "Data validation for machine le
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 
 import msgspec
 import numpy as np
 
 from contracts.bases import OpenBase
 from contracts.errors import Corrupt, UsageError
+from trainer.context_columns import FeatureCounts
 from trainer.settings import DayLimits
-from trainer.training_days import DaySamples
-from trainer.vocabulary import Moments, shared
 
 STATISTICS = "statistics.json"
 KEPT_DAYS = 14
@@ -51,35 +50,24 @@ def packed(before: Sequence[DayStatistics], days: Sequence[DayStatistics]) -> by
     return msgspec.json.encode([*before, *days][-KEPT_DAYS:])
 
 
+@dataclass
 class DayDescription:
-    """The statistics of a day while its samples come."""
+    """What of a day is counted while its samples come; of samples, not of users or items."""
 
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._samples = self._new_users = self._new_items = 0
-        self._users, self._items = set[str](), set[str]()
-        self._carried, self._numbers = Counter[str](), dict[str, Moments]()
-
-    def add(self, chunk: DaySamples, users: Container[str], items: Container[str]) -> None:
-        """Count consecutive samples; `users`, `items`: those that came before these samples, of the day or before."""
-        self._samples += len(chunk.users)
-        self._users.update(user for user in chunk.users if user not in users)
-        self._items.update(item for item in chunk.items if item not in items)
-        self._new_users += sum(user in self._users for user in chunk.users)
-        self._new_items += sum(item in self._items for item in chunk.items)
-        for context, times in shared(chunk.contexts):
-            for name in context.discrete:
-                self._carried[name] += times
-            for name, number in context.continuous.items():
-                self._numbers.setdefault(name, Moments()).add(number, times)
+    name: str
+    samples: int = 0
+    by_new_users: int = 0
+    on_new_items: int = 0
+    features: FeatureCounts = field(default_factory=FeatureCounts)
 
     def done(self) -> DayStatistics:
         """Return the statistics of the whole day."""
-        count = max(self._samples, 1)
-        discrete = {name: self._carried[name] / count for name in sorted(self._carried)}
-        numbers = {name: (each.mean, each.deviation) for name, each in sorted(self._numbers.items())}
-        new_users, new_items = self._new_users / count, self._new_items / count
-        return DayStatistics(self._name, self._samples, new_users, new_items, discrete, numbers)
+        count, features = max(self.samples, 1), self.features
+        carried = {name: features.carried(name) / count for name in sorted(features.values)}
+        discrete = {name: share for name, share in carried.items() if share}
+        numbers = {name: (each.mean, each.deviation) for name, each in sorted(features.numbers.items()) if each.count}
+        new_users, new_items = self.by_new_users / count, self.on_new_items / count
+        return DayStatistics(self.name, self.samples, new_users, new_items, discrete, numbers)
 
 
 def require_sound(day: DayStatistics, before: Sequence[DayStatistics], limits: DayLimits) -> None:

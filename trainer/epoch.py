@@ -12,16 +12,15 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from contracts.arrays import Floats, Integers
+from contracts.arrays import Array, Floats, Integers
 from trainer.negatives import numbers_of
 
 BUCKET_SAMPLES = 1 << 16
-DRAWN_AT_ONCE = 4096
 AHEAD = 4
 
 
@@ -45,6 +44,10 @@ class TrainingRows:
     def at(self, rows: Integers) -> TrainingRows:
         """Return some of the rows, in this order."""
         return TrainingRows(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
+
+
+_NO_INTEGERS, _NO_COLUMNS = np.zeros(0, np.int64), np.zeros((0, 0), np.int64)
+NO_ROWS = TrainingRows(_NO_INTEGERS, _NO_INTEGERS, _NO_COLUMNS, np.zeros((0, 0), np.float32), _NO_COLUMNS)
 
 
 @dataclass(frozen=True)
@@ -72,65 +75,55 @@ def in_memory(name: str, rows: TrainingRows, items: int, seed: int) -> Epoch:
     return Epoch(name, len(rows), clicks, shuffled)
 
 
-@dataclass
 class Scattered:
-    """Rows on their way into bucket files under `folder`, which must be empty; `total`: about how many will come.
+    """Rows of a day on their way into bucket files under `folder`, which must be empty; `total`: about how many come.
 
-    `add` takes the encoded rows of consecutive samples, with their places in the day.
+    `add` takes consecutive rows; later ones may have more columns of codes and numbers, but no fewer.
     """
 
-    folder: Path
-    name: str
-    seed: int
-    total: int
-    items: int
-    size: int = 0
-    clicks: Integers = field(init=False)
-    _drawn: tuple[int, Integers] = (-1, np.zeros(0, np.int64))
+    def __init__(self, folder: Path, name: str, seed: int, total: int) -> None:
+        self.name, self._folder, self._seed = name, folder, seed
+        self._count = -(-max(total, 1) // BUCKET_SAMPLES)
+        self._dice = numbers_of(f"bucket {seed} {name}", 0)
+        self._shapes: list[tuple[int, int, int]] = []
 
-    def __post_init__(self) -> None:
-        self.clicks = np.zeros(self.items, np.int64)
-        self._count = -(-max(self.total, 1) // BUCKET_SAMPLES)
-        self._shapes: tuple[int, int, int] = (0, 0, 0)
+    def add(self, rows: TrainingRows) -> None:
+        """Write rows into their buckets."""
+        shape = (rows.codes.shape[1], rows.numbers.shape[1], rows.hard.shape[1])
+        if shape not in self._shapes:
+            self._shapes.append(shape)
+        parts = (rows.users[:, None], rows.items[:, None], rows.codes, rows.hard, rows.numbers.view(np.int32))
+        whole = np.hstack([part.astype(np.int32, copy=False) for part in parts])
+        buckets = (self._dice.random(len(rows)) * self._count).astype(np.int64)
+        order = np.argsort(buckets, kind="stable")
+        ends = np.searchsorted(buckets[order], np.arange(self._count + 1))
+        for bucket in np.flatnonzero(np.diff(ends)).tolist():
+            with self._path(bucket, shape).open("ab") as file:
+                file.write(whole[order[ends[bucket] : ends[bucket + 1]]].tobytes())
 
-    def add(self, places: Integers, rows: TrainingRows) -> None:
-        """Write rows, int64 [n] `places` in the day, into their buckets."""
-        self._shapes = (rows.codes.shape[1], rows.hard.shape[1], rows.numbers.shape[1])
-        self.size += len(rows)
-        self.clicks += np.bincount(rows.items, minlength=self.items)
-        whole = np.hstack([rows.users[:, None], rows.items[:, None], rows.codes, rows.hard])
-        buckets = self._buckets(places)
-        for bucket in np.unique(buckets).tolist():
-            inside = buckets == bucket
-            for suffix, part in (("ints", whole[inside]), ("floats", rows.numbers[inside])):
-                with (self.folder / f"{bucket:06d}.{suffix}").open("ab") as file:
-                    file.write(np.ascontiguousarray(part).tobytes())
-
-    def epoch(self) -> Epoch:
-        """Return the epoch of all that was added."""
-        return Epoch(self.name, self.size, self.clicks, self._read)
-
-    def _buckets(self, places: Integers) -> Integers:
-        found = np.empty(len(places), np.int64)
-        blocks = places // DRAWN_AT_ONCE
-        for block in np.unique(blocks).tolist():
-            if self._drawn[0] != block:
-                dice = numbers_of(f"bucket {self.seed} {self.name}", block)
-                self._drawn = block, dice.integers(self._count, size=DRAWN_AT_ONCE)
-            inside = blocks == block
-            found[inside] = self._drawn[1][places[inside] % DRAWN_AT_ONCE]
-        return found
-
-    def _read(self) -> Iterator[TrainingRows]:
-        codes, hard, numbers = self._shapes
+    def read(self) -> Iterator[TrainingRows]:
+        """Yield all rows in random order, a bucket at a time; those with fewer columns are filled with 0 and NaN."""
         for bucket in range(self._count):
-            path = self.folder / f"{bucket:06d}.ints"
-            if not path.exists():
-                continue
-            whole = np.fromfile(path, dtype=np.int64).reshape(-1, 2 + codes + hard)
-            floats = np.fromfile(path.with_suffix(".floats"), dtype=np.float32).reshape(len(whole), numbers)
-            rows = TrainingRows(whole[:, 0], whole[:, 1], whole[:, 2 : 2 + codes], floats, whole[:, 2 + codes :])
-            yield rows.at(numbers_of(f"shuffle {self.seed} {self.name}", bucket).permutation(len(whole)))
+            paths = [(self._path(bucket, shape), shape) for shape in self._shapes]
+            parts = [self._part(path, shape) for path, shape in paths if path.exists()]
+            rows = TrainingRows(*(np.concatenate(columns) for columns in zip(*parts, strict=True))) if parts else None
+            if rows:
+                yield rows.at(numbers_of(f"shuffle {self._seed} {self.name}", bucket).permutation(len(rows)))
+
+    def _path(self, bucket: int, shape: tuple[int, int, int]) -> Path:
+        return self._folder / "-".join(map(str, (bucket, *shape)))
+
+    def _part(self, path: Path, shape: tuple[int, int, int]) -> tuple[Array, ...]:
+        codes, numbers, hard = shape
+        whole = np.fromfile(path, dtype=np.int32).reshape(-1, 2 + sum(shape))
+        users, items, coded, rejected, values = np.split(whole, np.cumsum([1, 1, codes, hard]), axis=1)
+        widest = self._shapes[-1]
+        filled = np.pad(coded, ((0, 0), (0, widest[0] - codes)))
+        found = np.ascontiguousarray(values).view(np.float32)
+        measured = np.pad(found, ((0, 0), (0, widest[1] - numbers)), constant_values=np.nan)
+        as_integers = (part.astype(np.int64) for part in (users[:, 0], items[:, 0], filled, rejected))
+        at_users, at_items, at_codes, at_hard = as_integers
+        return at_users, at_items, at_codes, measured, at_hard
 
 
 def _cut(stretches: Iterable[TrainingRows], sizes: list[int]) -> Iterator[TrainingRows]:

@@ -12,13 +12,17 @@ import torch
 from torch import Tensor, nn
 
 from contracts.arrays import Floats, Integers
+from trainer.distinct_rows import distinct_rows
 from trainer.epoch import Epoch, TrainingRows
 from trainer.negatives import CountSampler, numbers_of
 from trainer.objective import batch_loss, hard_loss, loss_of
+from trainer.row_adam import RowAdam
+from trainer.sampled_softmax import BatchScores, competing, sampled_softmax
 from trainer.settings import FullRetrain
-from trainer.towers import TwoTowers, no_features
+from trainer.towers import TwoTowers, no_features, user_vector
 
 Flags = npt.NDArray[np.bool_]
+NO_HARD = np.zeros((0, 0), dtype=np.int64)
 
 
 @dataclass(frozen=True)
@@ -42,10 +46,12 @@ class FullModel:
             [
                 {"params": list(towers.parameters()), "lr": settings.dense_step},
                 {"params": [self.common], "lr": settings.row_step},
-            ]
+            ],
+            fused=True,
         )
-        tables = [table.weight for table in (self.own, self.items, self.biases)]
-        self._sparse = torch.optim.SparseAdam(tables, lr=settings.row_step)
+        self._own, self._items, self._biases = (
+            RowAdam(table, settings.row_step) for table in (self.own, self.items, self.biases)
+        )
 
     def train(self, day: Epoch, progress: Callable[[int, int], None]) -> float:
         """Run one epoch over the day, in the random order that it comes in; return the mean loss (nats)."""
@@ -56,9 +62,7 @@ class FullModel:
             numbers = numbers_of(f"step {settings.seed} {day.name}", step)
             drawn = draw(numbers, batch)
             keep = numbers.random(len(batch)) >= settings.id_dropout
-            loss = self._loss(batch, drawn, keep)
-            self._step(loss)
-            total += loss.item() * len(batch)
+            total += self._learn(batch, drawn, keep) * len(batch)
             progress(step + 1, steps)
         return total / day.size
 
@@ -86,33 +90,45 @@ class FullModel:
 
         return drawn
 
-    def _loss(self, day: TrainingRows, negatives: tuple[Integers, Floats], keep: Flags) -> Tensor:
-        items, drawn = torch.from_numpy(day.items), torch.from_numpy(negatives[0])
-        own = self.own(torch.from_numpy(day.users)) * torch.from_numpy(keep)[:, None]
-        vectors = self.towers.user(self.common + own, torch.from_numpy(day.codes), torch.from_numpy(day.numbers))
-        clicked = (vectors * self._item_vectors(items)).sum(1) + self.biases(items)[:, 0]
-        others = vectors @ self._item_vectors(drawn).T + self.biases(drawn)[:, 0]
-        usable = items[:, None] != drawn[None, :]
-        easy = loss_of(clicked, others, torch.from_numpy(negatives[1]), usable, self._settings)
-        rejected = torch.from_numpy(day.hard)
-        if not self._settings.hard_share or not bool((rejected >= 0).any()):
-            return easy
-        there = (rejected >= 0) & (rejected != items[:, None])
-        at = rejected.clamp_min(0).flatten()
-        scores = (vectors[:, None, :] * self._item_vectors(at).view(*rejected.shape, -1)).sum(2)
-        scores = scores + self.biases(at)[:, 0].view_as(scores)
-        return batch_loss(easy, hard_loss(clicked, scores, there, self._settings), self._settings)
-
-    def _item_vectors(self, positions: Tensor) -> Tensor:
-        vectors: Tensor = self.towers.item(self.items(positions), *no_features(len(positions)))
-        return vectors
-
-    def _step(self, loss: Tensor) -> None:
-        for optimiser in (self._dense, self._sparse):
-            optimiser.zero_grad()
+    def _learn(self, batch: TrainingRows, negatives: tuple[Integers, Floats], keep: Flags) -> float:
+        """Make one step on all parameters that the batch touches; return its loss."""
+        users, user_at = np.unique(batch.users, return_inverse=True)
+        hard = np.where(batch.hard == batch.items[:, None], -1, batch.hard) if self._settings.hard_share else NO_HARD
+        items, item_at = np.unique(np.concatenate([batch.items, negatives[0], hard[hard >= 0]]), return_inverse=True)
+        own, rows, biases = self._own.gather(users), self._items.gather(items), self._biases.gather(items)
+        id_embedding = self.common + own[torch.from_numpy(user_at)] * torch.from_numpy(keep)[:, None]
+        vectors = user_vector(id_embedding + self._context_vectors(batch), self.towers.user.towers)
+        found = BatchScores(vectors, self.towers.item(rows, *no_features(len(items))), biases[:, 0])
+        clicked_at, drawn_at, hard_at = np.split(item_at, np.cumsum([len(batch), len(negatives[0])]))
+        clicked = found.of(clicked_at)
+        loss = self._easy_loss(found, clicked, (clicked_at, drawn_at), negatives[1])
+        if len(hard_at):
+            at = np.zeros_like(hard)
+            at[hard >= 0] = hard_at
+            others = hard_loss(clicked, found.of(at), torch.from_numpy(hard >= 0), self._settings)
+            loss = batch_loss(loss, others, self._settings)
+        self._dense.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        for optimiser in (self._dense, self._sparse):
-            optimiser.step()
+        self._dense.step()
+        for adam, at, touched in ((self._own, users, own), (self._items, items, rows), (self._biases, items, biases)):
+            adam.step(at, touched)
+        return loss.item()
+
+    def _context_vectors(self, batch: TrainingRows) -> Tensor:
+        first, at = distinct_rows(batch.codes, batch.numbers)
+        inputs = torch.from_numpy(batch.codes[first]), torch.from_numpy(batch.numbers[first])
+        return self.towers.user.context_vector(*inputs)[torch.from_numpy(at)]
+
+    def _easy_loss(
+        self, found: BatchScores, clicked: Tensor, at: tuple[Integers, Integers], log_expected: Floats
+    ) -> Tensor:
+        """Return the loss on shared negatives; `at`: where clicked and drawn items stand among those of the batch."""
+        if self._settings.objective == "listwise":
+            return sampled_softmax(found.users, clicked, competing(found, at, log_expected))
+        usable = torch.from_numpy(at[0][:, None] != at[1][None, :])
+        drawn = torch.from_numpy(at[1])
+        scores = (found.users @ found.items.T + found.biases)[:, drawn]
+        return loss_of(clicked, scores, torch.from_numpy(log_expected), usable, self._settings)
 
 
 def item_vectors(towers: TwoTowers, embeddings: Floats) -> Floats:
@@ -123,4 +139,4 @@ def item_vectors(towers: TwoTowers, embeddings: Floats) -> Floats:
 
 
 def _table(rows: Floats) -> nn.Embedding:
-    return nn.Embedding(rows.shape[0], rows.shape[1], sparse=True, _weight=torch.tensor(rows))
+    return nn.Embedding(rows.shape[0], rows.shape[1], _weight=torch.tensor(rows), _freeze=True)

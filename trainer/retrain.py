@@ -19,30 +19,32 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import msgspec
 import numpy as np
 
 from contracts import bases
-from contracts.arrays import pack
-from contracts.bases import Base, BaseStore, Items, OpenBase
+from contracts.arrays import Integers, pack
+from contracts.bases import Base, BaseStore, Items, OnlineSettings, OpenBase
 from contracts.errors import UsageError
 from contracts.layout import Layout
-from contracts.rows import Row
 from trainer import export, lineage
 from trainer.calibration import Calibration, Trial, Yesterday, calibrate, nothing
 from trainer.day_scan import Scan
 from trainer.day_statistics import STATISTICS, DayStatistics, of_base, packed, require_sound
-from trainer.epoch import TrainingRows
-from trainer.full_model import FullModel, StartingRows, item_vectors
+from trainer.epoch import NO_ROWS, Scattered, TrainingRows
+from trainer.full_model import FullModel, item_vectors
 from trainer.one_thread import one_thread
 from trainer.settings import TrainerSettings
-from trainer.shuffled_day import shuffled_day
-from trainer.starting_point import Known, SampleEncoder, know, starting_rows, starting_towers
-from trainer.training_days import NO_SAMPLES, Day, Topic, day_chunks, find_day, open_topic, with_samples
+from trainer.starting_point import Known, know, starting_rows, starting_towers
+from trainer.training_days import Day, Topic, day_chunks, find_day, open_topic, with_samples
+from trainer.translation import Translation
 
 Progress = Callable[[str, int, int], None]
 CALIBRATION = "calibration.json"
@@ -74,6 +76,15 @@ class _Start:
 
 
 @dataclass(frozen=True)
+class _Scanned:
+    """Step 3's finding: `days` are scattered into files, each with its clicks by item code; `statistics` as a file."""
+
+    scan: Scan
+    days: list[tuple[Scattered, Integers]]
+    statistics: bytes
+
+
+@dataclass(frozen=True)
 class _Trained:
     """Step 4's finding: `looked_at` are some rows of the last day, which the export is checked with."""
 
@@ -99,17 +110,16 @@ def retrain(layout: Layout, plan: RetrainPlan, progress: Progress = lambda what,
         return there
     # Step 2: choose the online settings
     calibration = _calibrate(layout, start, plan, progress)
-    with one_thread():
+    with one_thread(), _scratch(layout.shuffled_day(start.base_id, secrets.token_hex(6))) as folder:
         # Step 3: scan
-        scan = Scan(start.parent, (calibration.chosen.online.half_life_ms, start.days[-1].end))
-        statistics = _scan(start, scan, plan, progress)
-        known = know(scan, start.parent, plan.settings)
+        scanned = _scan(start, plan, calibration.chosen.online, folder, progress)
+        known = know(scanned.scan, start.parent, plan.settings)
         # Step 4: train
-        trained = _train(layout, start, (scan.samples, known), plan.settings, progress)
+        trained = _train(start, scanned, known, plan.settings, progress)
         # Step 5: export
-        files, metrics = _files(trained, scan)
+        files, metrics = _files(trained, scanned.scan)
     # Step 6: the commit
-    files[STATISTICS] = statistics
+    files[STATISTICS] = scanned.statistics
     files[CALIBRATION] = msgspec.json.encode(calibration.tried)
     metrics["calibration_recall20_active"] = calibration.recall
     return store.write(_manifest(start, plan, trained, metrics, calibration.chosen), files)
@@ -143,36 +153,49 @@ def _calibrate(layout: Layout, start: _Start, plan: RetrainPlan, progress: Progr
     return calibrate(yesterday, given, len(os.sched_getaffinity(0)), partial(progress, f"calibrate on {first}"))
 
 
-def _scan(start: _Start, scan: Scan, plan: RetrainPlan, progress: Progress) -> bytes:
-    """Read the days, compare each with those before it; return the statistics to be kept. Raises `UsageError`."""
-    before, found = of_base(start.parent), list[DayStatistics]()
+@contextmanager
+def _scratch(folder: Path) -> Iterator[Path]:
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _scan(start: _Start, plan: RetrainPlan, online: OnlineSettings, folder: Path, progress: Progress) -> _Scanned:
+    """Read the days, compare each with those before it. Raises `UsageError`."""
+    settings = plan.settings.retrain
+    before, found, scattered = of_base(start.parent), list[DayStatistics](), list[tuple[Scattered, Integers]]()
+    most_hard = settings.hard_negatives if settings.hard_share else 0
+    scan = Scan(start.parent, (online.half_life_ms, start.days[-1].end), most_hard)
     for day in start.filled:
+        (folder / day.name).mkdir()
+        rows = Scattered(folder / day.name, day.name, settings.seed, sum(day.next) - sum(day.first))
         scan.begin(day.name)
         for chunk in day_chunks(start.topic, day, partial(progress, f"read {day.name}")):
-            scan.add(chunk)
-        statistics = scan.end()
+            rows.add(scan.add(chunk))
+        description, clicks = scan.end()
+        statistics = description.done()
         if not plan.accept:
             require_sound(statistics, [*before, *found], plan.settings.day)
         found.append(msgspec.structs.replace(statistics, accepted=plan.accept))
-    return packed(before, found)
+        scattered.append((rows, clicks))
+    return _Scanned(scan, scattered, packed(before, found))
 
 
-def _train(
-    layout: Layout, start: _Start, scanned: tuple[int, Known], settings: TrainerSettings, progress: Progress
-) -> _Trained:
-    (samples, known), seed = scanned, settings.retrain.seed
+def _train(start: _Start, scanned: _Scanned, known: Known, settings: TrainerSettings, progress: Progress) -> _Trained:
+    seed, scan = settings.retrain.seed, scanned.scan
     towers = starting_towers(known, start.parent, seed)
     model = FullModel(towers, starting_rows(known, start.parent, seed), settings.retrain)
-    encoder = SampleEncoder(known, settings.retrain.hard_negatives)
-    count, loss, looked_at = 0, 0.0, encoder.encode(NO_SAMPLES)[1]
-    for day in start.filled:
-        place = layout.shuffled_day(start.base_id, secrets.token_hex(6))
-        with shuffled_day(place, (start.topic, day), encoder, seed) as epoch:
-            count += epoch.size
-            if epoch.size:
-                loss = model.train(epoch, partial(progress, f"train {day.name}"))
-                looked_at = next(epoch.stretches()).at(np.arange(min(epoch.size, export.CHECKED_ROWS)))
-    counts = {"samples": samples, "untrained_samples": samples - count}
+    translation = Translation(scan, known.items, known.towers.context)
+    count, loss, looked_at = 0, 0.0, translation.rows(NO_ROWS)
+    for day, clicks in scanned.days:
+        epoch = translation.epoch(day, clicks)
+        count += epoch.size
+        if epoch.size:
+            loss = model.train(epoch, partial(progress, f"train {day.name}"))
+            looked_at = next(rows for rows in epoch.stretches() if len(rows))
+    counts = {"samples": scan.samples, "untrained_samples": scan.samples - count}
     counts |= {"users": len(known.users), "items": len(known.items)}
     metrics = {**{name: float(n) for name, n in counts.items()}, "loss_of_last_day": loss}
     return _Trained(model, known, looked_at, metrics)
@@ -187,22 +210,15 @@ def _files(trained: _Trained, scan: Scan) -> tuple[dict[str, bytes], dict[str, f
             hint="Lower dense_step and row_step in [retrain] of trainer.toml; no base was written.",
         )
     tower_files, metrics = export.checked(towers, rows, trained.looked_at, vectors)
-    trend = scan.trend()
-    items = sorted(trend)
+    trend, users = scan.trend.counts(), scan.state.table(rows.own)
     return {
         **tower_files,
         bases.DENSE: towers.packed(),
-        bases.USERS: _users(rows, known, scan),
+        bases.USERS: bases.pack_user_table(rows.common, users),
         bases.ITEMS: bases.pack_items(Items(known.items, rows.items, vectors, rows.biases)),
-        bases.TREND: pack({"items": items, "counts": np.array([trend[item] for item in items], dtype=np.float64)}),
+        bases.TREND: pack({"items": list(trend), "counts": np.array(list(trend.values()), dtype=np.float64)}),
         lineage.ITEM_COUNTS: lineage.pack_item_counts(known.item_counts),
     }, metrics
-
-
-def _users(rows: StartingRows, known: Known, scan: Scan) -> bytes:
-    found = zip(known.users, rows.own, strict=True)
-    packed = {user: Row(own, e.clicks, e.last_event_time, e.ring) for user, own in found for e in [scan.evidence[user]]}
-    return bases.pack_users(rows.common, packed, known.towers.width)
 
 
 def _manifest(start: _Start, plan: RetrainPlan, trained: _Trained, metrics: dict[str, float], chosen: Trial) -> Base:

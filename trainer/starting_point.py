@@ -8,18 +8,15 @@ import numpy as np
 import torch
 
 from contracts import bases
-from contracts.arrays import Integers
 from contracts.bases import OpenBase, Towers
 from contracts.errors import UsageError
-from contracts.features import FeatureEncoder, FeatureSpec
+from contracts.features import FeatureSpec
 from trainer.day_scan import Scan
-from trainer.epoch import TrainingRows
 from trainer.full_model import StartingRows
 from trainer.negatives import numbers_of
 from trainer.settings import TrainerSettings
 from trainer.towers import TwoTowers, load
-from trainer.training_days import DaySamples
-from trainer.vocabulary import choose_items
+from trainer.vocabulary import choose_features, choose_items
 
 ITEM_SPREAD = 0.125
 
@@ -39,17 +36,18 @@ def know(scan: Scan, parent: OpenBase | None, settings: TrainerSettings) -> Know
 
     Raises `UsageError` when no item has enough clicks.
     """
-    items = choose_items(scan.item_counts, parent.items.ids if parent else [], settings.retrain.min_item_clicks)
+    counts = scan.item_counts()
+    items = choose_items(counts, parent.items.ids if parent else [], settings.retrain.min_item_clicks)
     if not items:
         raise UsageError(
             f"no item has {settings.retrain.min_item_clicks} clicks in these days",
             hint="Train on more days, or lower [retrain] min_item_clicks in trainer.toml.",
         )
-    users = [*(parent.rows.users if parent else ()), *scan.new_users()]
     shape = settings.towers
-    context = parent.manifest.towers.context if parent else scan.features.spec(settings.retrain)
+    chosen = choose_features(scan.contexts, scan.features, settings.retrain)
+    context = parent.manifest.towers.context if parent else chosen
     towers = Towers(shape.width, shape.hidden, shape.score, shape.temperature, context, FeatureSpec())
-    return Known(users, items, scan.item_counts, towers)
+    return Known(scan.users.texts(), items, counts, towers)
 
 
 def starting_towers(known: Known, parent: OpenBase | None, seed: int) -> TwoTowers:
@@ -74,25 +72,3 @@ def starting_rows(known: Known, parent: OpenBase | None, seed: int) -> StartingR
     items[: len(parent.items.ids)] = parent.items.embeddings
     biases[: len(parent.items.ids)] = parent.items.biases
     return StartingRows(parent.common, own, items, biases)
-
-
-class SampleEncoder:
-    """From samples to rows of positions and codes; those whose item has no vector are left out."""
-
-    def __init__(self, known: Known, most_hard: int) -> None:
-        self._user_at = {user: at for at, user in enumerate(known.users)}
-        self._item_at = {item: at for at, item in enumerate(known.items)}
-        self._features, self._most_hard = FeatureEncoder(known.towers.context), most_hard
-        self.items = len(known.items)
-
-    def encode(self, samples: DaySamples) -> tuple[Integers, TrainingRows]:
-        """Return which samples are kept, int64 [n], and their rows, with at most `most_hard` hard negatives each."""
-        users = np.array([self._user_at[user] for user in samples.users], dtype=np.int64)
-        items = np.array([self._item_at.get(item, -1) for item in samples.items], dtype=np.int64)
-        codes, numbers = self._features.encode(samples.contexts)
-        hard = np.full((len(users), self._most_hard), -1, dtype=np.int64)
-        for row, rejected in enumerate(samples.rejected):
-            for column, item in enumerate(rejected[: self._most_hard]):
-                hard[row, column] = self._item_at.get(item, -1)
-        kept = np.flatnonzero(items >= 0)
-        return kept, TrainingRows(users, items, codes, numbers, hard).at(kept)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 
 import numpy as np
 
 from contracts import days, shards
 from contracts.arrays import Integers
+from contracts.chain import Entry
 from contracts.errors import ChainBroken, MissingInput
 from contracts.events import Context
 from contracts.layout import Layout
-from contracts.samples import Sample
-from contracts.shards import ShardChain
+from contracts.sample_columns import Columns
+from contracts.shards import Shard, ShardChain
 
 CHUNK = 4096
 WHAT_TO_DO = "Fill the shards first: `freshet streams worker` on a topic, or `freshet streams replay` on a log."
@@ -53,9 +53,6 @@ class DaySamples:
     contexts: list[Context]
     click_times: Integers
     rejected: list[tuple[str, ...]]
-
-
-NO_SAMPLES = DaySamples("", [], [], [], np.zeros(0, np.int64), [])
 
 
 def open_topic(layout: Layout, name: str) -> Topic:
@@ -108,19 +105,35 @@ def day_chunks(topic: Topic, day: Day, progress: Callable[[int, int], None]) -> 
     total = sum(after - first for first, after in zip(day.first, day.next, strict=True))
     read = 0
     for chain, first, after in zip(topic.chains, day.first, day.next, strict=True):
-        rest = islice(shards.read_from(chain, first), after - first)
-        while found := list(islice(rest, CHUNK)):
-            read += len(found)
-            yield _chunk(day.name, found)
+        for entries in _groups(chain, first, after):
+            begin = entries[0].body.first_ordinal
+            found = _chunk(day.name, shards.read_together(chain, entries), slice(max(first - begin, 0), after - begin))
+            read += len(found.users)
+            yield found
             progress(read, total)
 
 
-def _chunk(name: str, found: Sequence[Sample]) -> DaySamples:
+def _groups(chain: ShardChain, first: int, after: int) -> Iterator[list[Entry[Shard]]]:
+    """Yield the shards that hold ordinals [first, after), some thousand samples at a time."""
+    group: list[Entry[Shard]] = []
+    for entry in chain.entries():
+        if entry.body.first_ordinal >= after:
+            break
+        if entry.body.next_ordinal > max(first, entry.body.first_ordinal):
+            group.append(entry)
+            if entry.body.next_ordinal - group[0].body.first_ordinal >= CHUNK:
+                yield group
+                group = []
+    if group:
+        yield group
+
+
+def _chunk(name: str, found: Columns, within: slice) -> DaySamples:
     return DaySamples(
         name,
-        [sample.user_id for sample in found],
-        [sample.item_id for sample in found],
-        [sample.context for sample in found],
-        np.array([min(sample.event_time, sample.watermark) for sample in found], dtype=np.int64),
-        [tuple([each.item_id for each in sample.hard_negatives]) for sample in found],
+        found.user_id[within],
+        found.item_id[within],
+        found.context[within],
+        np.minimum(np.array(found.event_time[within], np.int64), np.array(found.watermark[within], np.int64)),
+        found.hard_negatives[within],
     )

@@ -10,9 +10,11 @@ import pytest
 from contracts import sample_encoding, shards
 from contracts.errors import ChainBroken, Corrupt
 from contracts.layout import Layout
-from contracts.samples import columns_of
+from contracts.samples import columns_of, samples_of
 from contracts.shards import Shard, ShardChain
 from tests.golden import specimens
+from tests.support.shards import Log, ShardWriter, by_partition
+from tests.support.tastes import DAY_MS, MIDNIGHT, Tastes, write_tastes
 
 
 def shard_chain(folder: Path) -> ShardChain:
@@ -75,6 +77,30 @@ def test_samples_are_read_from_any_ordinal(tmp_path: Path) -> None:
     data = sample_encoding.encode(columns_of(specimens.SAMPLES))
     append(chain, body((0, 0), (4, 2), emitted={"direct": 2}), {shards.SAMPLES: data})
     assert [[s.ordinal for s in shards.read_from(chain, ordinal)] for ordinal in range(4)] == [[0, 1], [1], [], []]
+
+
+def test_consecutive_shards_read_together_give_the_samples_of_each(tmp_path: Path) -> None:
+    layout, tastes = Layout(tmp_path), Tastes(days=1, clicks_per_day=90)
+    write_tastes(layout, tastes, sizes=(1, 7, 30))
+    ShardWriter(layout).append([], MIDNIGHT + 2 * DAY_MS)
+    chain = shards.chain(layout, "events", 0)
+    entries = list(chain.entries())
+    assert len(entries) > 5
+    for some in (entries, entries[1:4], entries[-1:]):
+        one_by_one = [sample for entry in some for sample in shards.read_samples(chain, entry)]
+        assert samples_of(shards.read_together(chain, some)) == one_by_one
+
+
+def test_of_shards_that_are_read_together_the_wrong_one_is_named(tmp_path: Path) -> None:
+    layout, found = Layout(tmp_path), by_partition(Log(), Tastes(days=1).samples())[0]
+    writer = ShardWriter(layout)
+    writer.append(found[:5], MIDNIGHT)
+    renumbered = [msgspec.structs.replace(sample, ordinal=sample.ordinal + 1) for sample in found[5:9]]
+    writer.append(renumbered, MIDNIGHT + 1)
+    writer.append(found[9:12], MIDNIGHT + 2)
+    chain = shards.chain(layout, "events", 0)
+    with pytest.raises(Corrupt, match=r"shard 2 of .*its ordinals"):
+        shards.read_together(chain, list(chain.entries()))
 
 
 def test_the_partitions_of_a_topic_are_those_with_shards(tmp_path: Path) -> None:

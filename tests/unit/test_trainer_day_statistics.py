@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,8 @@ from contracts.layout import Layout
 from tests.support.shards import Log, write_log
 from tests.support.tastes import DAY_MS, DAYS, MIDNIGHT, Tastes
 from tests.support.trained import small_settings, train
-from trainer.day_statistics import DayDescription, DayStatistics, of_base, require_sound
+from trainer.day_scan import Scan
+from trainer.day_statistics import DayStatistics, of_base, require_sound
 from trainer.lineage import NEWEST
 from trainer.retrain import RetrainPlan, retrain
 from trainer.settings import DayLimits
@@ -68,13 +68,19 @@ def test_all_reasons_are_told_at_once() -> None:
 
 
 def test_a_day_is_described_against_what_was_known_before_it() -> None:
-    contexts = [Context({"device": "phone"}, {"hour": 1.0}), Context({}, {"hour": 3.0})]
-    day = DaySamples("d", ["a", "b"], ["i", "j"], contexts, np.zeros(2, np.int64), [(), ()])
-    description = DayDescription("d")
-    description.add(day, {"a"}, {"i", "j"})
-    description.add(replace(day, users=["b", "b"]), {"a", "b"}, {"i", "j"})
-    found = description.done()
-    assert found == DayStatistics("d", 4, 0.75, 0.0, {"device": 0.5}, {"hour": (2.0, 1.0)})
+    def chunk(name: str, users: list[str], items: list[str]) -> DaySamples:
+        contexts = [Context({"device": "phone"}, {"hour": 1.0}), Context({}, {"hour": 3.0})]
+        return DaySamples(name, users, items, contexts, np.zeros(2, np.int64), [("r",), ()])
+
+    scan = Scan(None, (1_800_000, 0), 6)
+    scan.begin("before")
+    scan.add(chunk("before", ["a", "a"], ["i", "j"]))
+    scan.begin("d")
+    scan.add(chunk("d", ["a", "b"], ["i", "j"]))
+    scan.add(chunk("d", ["b", "b"], ["r", "j"]))  # what was only rejected before is new
+    description, clicks = scan.end()
+    assert description.done() == DayStatistics("d", 4, 0.75, 0.25, {"device": 0.5}, {"hour": (2.0, 1.0)})
+    assert dict(zip(scan.items.texts(), clicks.tolist(), strict=False)) == {"i": 1, "j": 2, "r": 1}
 
 
 def test_a_broken_night_is_refused_before_training_and_taken_with_a_reason_that_goes_on_record(tmp_path: Path) -> None:

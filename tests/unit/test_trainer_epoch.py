@@ -21,14 +21,13 @@ def rows(count: int) -> TrainingRows:
 
 
 def scattered(folder: Path, count: int, chunk: int, seed: int = 1) -> Epoch:
-    """Samples 0 to `count`, of which every tenth is left out, added `chunk` at a time."""
+    """Samples 0 to `count`, added `chunk` at a time."""
     folder.mkdir()
-    made = Scattered(folder, "day", seed, count, ITEMS)
+    made = Scattered(folder, "day", seed, count)
     whole = rows(count)
     for start in range(0, count, chunk):
-        places = np.array([at for at in range(start, min(start + chunk, count)) if at % 10])
-        made.add(places, whole.at(places))
-    return made.epoch()
+        made.add(whole.at(np.arange(start, min(start + chunk, count))))
+    return Epoch("day", count, np.bincount(whole.items), made.read)
 
 
 def users(batches: Iterator[TrainingRows]) -> list[int]:
@@ -38,17 +37,14 @@ def users(batches: Iterator[TrainingRows]) -> list[int]:
 @pytest.fixture
 def small_buckets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(epochs, "BUCKET_SAMPLES", 100)
-    monkeypatch.setattr(epochs, "DRAWN_AT_ONCE", 64)
 
 
 @pytest.mark.usefixtures("small_buckets")
 def test_every_sample_comes_once_with_what_belongs_to_it(tmp_path: Path) -> None:
     day = scattered(tmp_path / "a", 1000, 130)
-    assert day.size == 900
-    assert day.clicks.sum() == 900
     seen = list(day.batches(13))
-    assert [len(batch) for batch in seen] == [70] * 3 + [69] * 10
-    assert sorted(users(iter(seen))) == [at for at in range(1000) if at % 10]
+    assert [len(batch) for batch in seen] == [77] * 12 + [76]
+    assert sorted(users(iter(seen))) == list(range(1000))
     for batch in seen:
         np.testing.assert_array_equal(batch.items, batch.users % ITEMS)
         np.testing.assert_array_equal(batch.codes[:, 0], batch.users * 2)
@@ -75,6 +71,21 @@ def test_the_order_is_a_uniform_shuffle_of_the_whole_day(tmp_path: Path) -> None
     table = np.histogram2d(places, np.arange(len(places)), bins=10)[0]
     expected = len(places) / 100
     assert ((table - expected) ** 2 / expected).sum() < 130  # chi-square with 81 degrees of freedom: 99.95 %
+
+
+@pytest.mark.usefixtures("small_buckets")
+def test_rows_that_came_before_a_feature_did_have_none_of_it(tmp_path: Path) -> None:
+    made, whole = Scattered(tmp_path, "day", 1, 300), rows(300)
+    early = whole.at(np.arange(150))
+    made.add(TrainingRows(early.users, early.items, early.codes[:, :0], early.numbers[:, :0], early.hard))
+    made.add(whole.at(np.arange(150, 300)))
+    found = list(made.read())
+    assert sorted(user for part in found for user in part.users.tolist()) == list(range(300))
+    for part in found:
+        late = part.users >= 150
+        np.testing.assert_array_equal(part.codes[:, 0], np.where(late, part.users * 2, 0))
+        np.testing.assert_array_equal(np.isnan(part.numbers[:, 0]), ~late)
+        np.testing.assert_array_equal(part.numbers[late, 0], part.users[late] / 8)
 
 
 def test_in_memory_the_order_is_the_seeds() -> None:

@@ -184,6 +184,23 @@ def test_a_training_that_diverges_writes_no_base(tmp_path: Path) -> None:
     assert BaseStore(layout).ids() == []
 
 
+@pytest.mark.parametrize("stopped", ["read", "train"])
+def test_a_retrain_that_is_interrupted_leaves_no_base_and_no_scattered_samples(tmp_path: Path, stopped: str) -> None:
+    layout = Layout(tmp_path)
+    write_tastes(layout, Tastes(), TWO)
+
+    def interrupt(what: str, done: int, total: int) -> None:
+        assert list(layout.bases().glob(".*.shuffled"))
+        if what.startswith(stopped):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(layout, progress=interrupt)
+    assert list(layout.bases().iterdir()) == []
+    assert train(layout).manifest.days == DAYS[:1]
+    assert [path.name for path in layout.bases().iterdir()] == BaseStore(layout).ids()
+
+
 def test_a_small_day_still_gets_the_least_number_of_steps(tmp_path: Path) -> None:
     layout, steps = Layout(tmp_path), []
     write_tastes(layout, Tastes(clicks_per_day=100), TWO)
