@@ -114,7 +114,7 @@ def _commits(layout: Layout, base: OpenBase, learner: BlockLearner) -> list[floa
         slots = rows.slots(users[number * touched : (number + 1) * touched])
         own: Floats = rows.own(slots) + np.float32(0.01)
         rows.write(slots, own)
-        rows.clicked(slots, [number] * touched, np.full(touched, boundary - 1))
+        rows.clicked(slots, np.full(touched, number), np.full(touched, boundary - 1))
         started = time.perf_counter()
         commit_fresh(committer, learner, base, (0, boundary))
         found.append((time.perf_counter() - started) * 1000)

@@ -20,6 +20,7 @@ Array = npt.NDArray[np.generic]
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
 Column = Sequence[str] | Array
 
 TEXTS_AT_ONCE = 1 << 16

@@ -9,11 +9,12 @@ import re
 import secrets
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Annotated, Literal
 
 import msgspec
+import numpy as np
 from msgspec import Meta
 
 from contracts import durable, sealed
@@ -214,12 +215,30 @@ class OpenBase:
     @cached_property
     def rows(self) -> RowTable:
         """The rows of all users that the base knows, own rows scaled by `own_scale`: what answers and learns online."""
-        return self.learned_rows.scaled(self.manifest.own_scale)
+        table = unpack_table(Arrays(self.file(USERS), USERS), self.manifest.towers.width, USERS)
+        return table.with_own(scaled(table.own, self.manifest.own_scale))
+
+    @property
+    def learned_own(self) -> Floats:
+        """Own rows as the full retrain left them, float32 [n, width], in the order of `rows`: where the next goes on.
+
+        Read anew each time: they are large, and seldom asked for.
+        """
+        return Arrays(self.file(USERS), USERS).floats("own", -1, self.manifest.towers.width)
 
     @property
     def learned_rows(self) -> RowTable:
-        """The same with own rows as the full retrain left them, read anew: where the next retrain goes on."""
-        return unpack_table(Arrays(self.file(USERS), USERS), self.manifest.towers.width, USERS)
+        """The rows with `learned_own`."""
+        return self.rows.with_own(self.learned_own)
+
+    def told(self, **changes: object) -> OpenBase:
+        """Return this base as if its manifest said something else of the same files; what was decoded is shared."""
+        manifest = msgspec.structs.replace(self.manifest, **changes)
+        other = replace(self, manifest=manifest)
+        same = manifest.own_scale == self.manifest.own_scale
+        rows = self.rows if same else self.rows.with_own(scaled(self.learned_own, manifest.own_scale))
+        vars(other).update(items=self.items, common=self.common, rows=rows, trend=self.trend)
+        return other
 
     @cached_property
     def trend(self) -> dict[str, float]:
@@ -227,6 +246,11 @@ class OpenBase:
         arrays = Arrays(self.file(TREND), TREND)
         ids = arrays.texts("items")
         return dict(zip(ids, arrays.doubles("counts", len(ids)).tolist(), strict=True))
+
+
+def scaled(own: Floats, factor: float) -> Floats:
+    """Return own rows, float32 [n, width], times `own_scale`."""
+    return own if factor == 1.0 else own * np.float32(factor)
 
 
 def pack_users(common: Floats, rows: Mapping[str, Row], width: int) -> bytes:

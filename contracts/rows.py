@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -11,6 +13,7 @@ from contracts.arrays import Arrays, Column, Floats, Integers
 from contracts.errors import Corrupt
 
 RING = 64
+Item = TypeVar("Item", int, str)
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +55,12 @@ class Rings:
     codes: Integers
     items: list[str]
 
+    @classmethod
+    def of(cls, rings: Sequence[Sequence[int]], items: list[str]) -> Rings:
+        """Return rings that are given as codes, one after the other."""
+        codes = np.array([code for ring in rings for code in ring], dtype=np.int64)
+        return cls(np.cumsum([len(ring) for ring in rings], dtype=np.int64), codes, items)
+
 
 class RowTable(Mapping[str, Row]):
     """Rows by user, as arrays; a `Row` is made when one is asked for.
@@ -71,7 +80,7 @@ class RowTable(Mapping[str, Row]):
         users = sorted(rows)
         ordered = [rows[user] for user in users]
         codes: dict[str, int] = {}
-        ring_codes = [codes.setdefault(item, len(codes)) for row in ordered for item in row.ring]
+        rings = [[codes.setdefault(item, len(codes)) for item in row.ring] for row in ordered]
         return cls(
             users,
             np.stack([row.own for row in ordered]).astype(np.float32, copy=False)
@@ -81,11 +90,7 @@ class RowTable(Mapping[str, Row]):
                 np.array([row.clicks for row in ordered], dtype=np.int64),
                 np.array([row.last_event_time for row in ordered], dtype=np.int64),
             ),
-            Rings(
-                np.cumsum([len(row.ring) for row in ordered], dtype=np.int64),
-                np.array(ring_codes, dtype=np.int64),
-                list(codes),
-            ),
+            Rings.of(rings, list(codes)),
         )
 
     def position(self, user: str) -> int:
@@ -97,11 +102,11 @@ class RowTable(Mapping[str, Row]):
         ends = self.rings.ends
         return self.rings.codes[int(ends[at - 1]) if at else 0 : int(ends[at])]
 
-    def scaled(self, factor: float) -> RowTable:
-        """Return the same rows, own rows times `factor`."""
-        if factor == 1.0:
-            return self
-        return RowTable(self.users, self.own * np.float32(factor), self.evidence, self.rings)
+    def with_own(self, own: Floats) -> RowTable:
+        """Return the same rows with other own rows, float32 [n, width]; nothing else is copied."""
+        other = copy(self)
+        other.own = own
+        return other
 
     def __getitem__(self, user: str) -> Row:
         at = self._at[user]
@@ -113,11 +118,6 @@ class RowTable(Mapping[str, Row]):
 
     def __len__(self) -> int:
         return len(self.users)
-
-
-def pack_rows(rows: Mapping[str, Row], width: int) -> dict[str, Column]:
-    """Return the columns of `rows`, sorted by user id."""
-    return pack_table(RowTable.of(rows, width))
 
 
 def pack_table(table: RowTable) -> dict[str, Column]:
@@ -134,7 +134,7 @@ def pack_table(table: RowTable) -> dict[str, Column]:
 
 
 def unpack_table(arrays: Arrays, width: int, what: str) -> RowTable:
-    """Return the table of `pack_rows`. Raises `Corrupt`."""
+    """Return the table of `pack_table`. Raises `Corrupt`."""
     users = arrays.texts("users")
     own = arrays.floats("own", len(users), width)
     clicks = arrays.integers("clicks", len(users))
@@ -151,10 +151,15 @@ def unpack_table(arrays: Arrays, width: int, what: str) -> RowTable:
 
 
 def unpack_rows(arrays: Arrays, width: int, what: str) -> dict[str, Row]:
-    """Return the rows of `pack_rows`, one by one. Raises `Corrupt`."""
+    """Return the rows of `pack_table`, one by one. Raises `Corrupt`."""
     return dict(unpack_table(arrays, width, what))
 
 
 def pushed(ring: tuple[str, ...], item_id: str) -> tuple[str, ...]:
     """Return `ring` with `item_id` as its newest item, without doubles, at most `RING` long."""
-    return (*(item for item in ring if item != item_id), item_id)[-RING:]
+    return tuple(last_distinct([*ring, item_id]))
+
+
+def last_distinct(clicked: list[Item]) -> list[Item]:
+    """Return the last `RING` distinct items of a list of clicks, oldest first: its ring."""
+    return list(dict.fromkeys(reversed(clicked)))[RING - 1 :: -1] if len(clicked) > 1 else clicked

@@ -19,13 +19,11 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from contracts.arrays import Floats, Integers
+from contracts.arrays import Flags, Floats, Integers
 from contracts.bases import OnlineSettings, OpenBase, Towers
 from trainer.towers import TINY
 
-Flags = npt.NDArray[np.bool_]
 NEVER = np.float32(-1e30)
 LARGEST = np.float32(1e12)
 

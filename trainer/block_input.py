@@ -5,18 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from contracts import bases
-from contracts.arrays import Floats, Integers
+from contracts.arrays import Flags, Floats, Integers
 from contracts.bases import OpenBase
 from contracts.events import Context
 from contracts.features import FeatureEncoder
+from trainer.block_fold import LARGEST
 from trainer.shard_feed import SampleColumns
 from trainer.towers import UserTower, load
-
-LARGEST = 1e12
-Flags = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)

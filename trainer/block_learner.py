@@ -9,11 +9,11 @@ from typing import Self
 
 import numpy as np
 
-from contracts.arrays import Floats
+from contracts.arrays import Flags, Floats, Integers
 from contracts.bases import OnlineSettings, OpenBase
 from contracts.deltas import Changes
 from contracts.validation import BlockScore
-from trainer.block_fold import Block, BlockFold, Flags
+from trainer.block_fold import Block, BlockFold
 from trainer.block_input import BlockEncoder, EncodedBlock
 from trainer.online_negatives import BucketSampler
 from trainer.progressive import BlockScorer, Served
@@ -100,7 +100,7 @@ class BlockLearner:
             self.rows.admit(block.users, slots, np.bincount(at, minlength=len(slots)).tolist())
         self.rows.write(slots, own)
         self.rows.clicked([slots[user] for user in at], codes, times)
-        self.trend.add(np.array(codes, dtype=np.int64), times)
+        self.trend.add(codes, times)
 
     def commit(self) -> None:
         """The fresh changes are in a delta: start the next interval."""
@@ -159,7 +159,7 @@ class BlockLearner:
             target_offset=self._offset(block.targets, now),
         )
 
-    def _offset(self, at: np.ndarray[tuple[int], np.dtype[np.int64]], now: int) -> Floats:
+    def _offset(self, at: Integers, now: int) -> Floats:
         online: OnlineSettings = self._online
         bias = online.bias_weight * self._base.items.biases[at].astype(np.float64)
         return np.asarray(bias + self.trend.term(self.trend.clicks(now, at)), dtype=np.float32)

@@ -9,26 +9,28 @@ ever chosen on the day that is judged.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
+from types import TracebackType
+from typing import Self
 
 import msgspec
 import numpy as np
 
-from contracts.arrays import Doubles, Integers
-from contracts.bases import BaseStore, OnlineSettings, OpenBase
-from contracts.days import bounds
+from contracts.arrays import Doubles, Flags, Integers
+from contracts.bases import BaseStore, OnlineSettings
 from contracts.layout import Layout
 from trainer.evaluation.day import read_log_day
-from trainer.evaluation.judge import NOT_SCORED, judge_one
-from trainer.evaluation.metrics import standard_error
+from trainer.evaluation.judge import judge_one
+from trainer.evaluation.metrics import hits, standard_error
 from trainer.evaluation.rows import LearningRows
 from trainer.evaluation.slices import active_clicks
 from trainer.evaluation.stage import Stage, set_up
 from trainer.one_thread import one_thread
-from trainer.training_days import find_day, open_topic
+from trainer.training_days import open_topic
 
 MINUTE_MS = 60_000
 FIRST_K = 20
@@ -73,8 +75,7 @@ class Yesterday:
     def stage(self) -> Stage:
         """Read both days and set the base up."""
         topic, base = open_topic(self.layout, self.topic), BaseStore(self.layout).open(self.base_id)
-        found = [find_day(topic, name, self.zone) for name in (self.before, self.day)]
-        before, day = (read_log_day(topic, each, bounds(each.name, self.zone)[0]) for each in found)
+        before, day = (read_log_day(topic, name, self.zone) for name in (self.before, self.day))
         return set_up(base, [before], day, (base.manifest.partitions, self.interval_ms))
 
 
@@ -106,9 +107,13 @@ ROWS_ALONE: Grid = ([NO_TREND], *COMMON, *OWN)
 
 
 class Trials:
-    """Runs trials on one stage, several processes side by side; the users of the clicks that count come along."""
+    """Runs trials on one stage, in a process per core, for a `with` statement.
 
-    def __init__(self, yesterday: Yesterday, processes: int) -> None:
+    `users`: int64 [n], of the clicks that count.
+    """
+
+    def __init__(self, yesterday: Yesterday) -> None:
+        processes = len(os.sched_getaffinity(0))
         self._pool = ProcessPoolExecutor(processes, get_context("spawn"), _begin, (yesterday,))
         self.users: Integers = self._pool.submit(_users).result()
 
@@ -116,20 +121,11 @@ class Trials:
         """Return how each trial did, in their order."""
         return list(self._pool.map(_run, trials))
 
-    def close(self) -> None:
-        """End the processes."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._pool.shutdown(cancel_futures=True)
-
-
-def calibrate(
-    yesterday: Yesterday, start: Trial, processes: int, progress: Callable[[int, int], None] = lambda done, total: None
-) -> Calibration:
-    """Choose settings, beginning with `start`, whose other settings stay. `progress` gets trials done and in all."""
-    trials = Trials(yesterday, processes)
-    try:
-        return search(trials, start, EVERYTHING, progress)
-    finally:
-        trials.close()
 
 
 def nothing(given: Trial) -> Calibration:
@@ -140,7 +136,10 @@ def nothing(given: Trial) -> Calibration:
 def search(
     trials: Trials, start: Trial, grid: Grid, progress: Callable[[int, int], None] = lambda done, total: None
 ) -> Calibration:
-    """Choose the settings of a grid, one after the other."""
+    """Choose the settings of a grid, beginning with `start`, whose other settings stay.
+
+    `progress` gets trials done and in all.
+    """
     users = trials.users
     if not len(users):
         return nothing(start)
@@ -167,19 +166,13 @@ def tried(stage: Stage, trial: Trial) -> Tried:
     """Fold the stage's day under a trial and judge it."""
     ground = stage.ground.scaled(trial.own_scale)
     judged = judge_one(LearningRows(ground, trial.online), stage.day)
-    inside = counted(stage)
-    hits = (judged.ranks[inside] >= 0) & (judged.ranks[inside] < FIRST_K)
-    return Tried(trial, float(hits.mean()) if len(hits) else 0.0, hits.astype(np.float64))
+    found = hits([judged], FIRST_K)[counted(stage)]
+    return Tried(trial, float(found.mean()) if len(found) else 0.0, found)
 
 
-def counted(stage: Stage) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+def counted(stage: Stage) -> Flags:
     """Return bool [n]: the clicks of active users on candidates."""
-    return np.asarray(active_clicks(stage.day) & (stage.day.clicks.items != NOT_SCORED), dtype=np.bool_)
-
-
-def unscaled(base: OpenBase) -> Trial:
-    """Return the trial that a base's own settings are."""
-    return Trial(base.manifest.online, base.manifest.own_scale)
+    return active_clicks(stage.day) & stage.day.known
 
 
 def _label(change: dict[str, float]) -> str:

@@ -6,7 +6,7 @@ import numpy as np
 
 from contracts.arrays import Doubles, Floats, Integers
 from contracts.bases import OpenBase
-from contracts.rows import RING, Evidence, Rings, RowTable
+from contracts.rows import RING, Evidence, Rings, RowTable, last_distinct
 from contracts.trend import weight, weights
 from trainer.text_codes import TextCodes, grown
 
@@ -37,22 +37,17 @@ class CutState:
         self._rings += [[] for _ in range(len(self._users) - len(self._rings))]
         rings = self._rings
         for user, item in zip(users.tolist(), items.tolist(), strict=True):
-            ring = rings[user]
-            if item in ring:
-                ring.remove(item)
-            ring.append(item)
-            if len(ring) > RING:
-                del ring[0]
+            rings[user].append(item)
+            if len(rings[user]) > 2 * RING:
+                rings[user] = last_distinct(rings[user])
 
     def table(self, own: Floats) -> RowTable:
         """Return the rows of all users, sorted by id; `own`: float32 [users, d], by code."""
         ids, texts = self._users.texts(), self._items.texts()
         order = sorted(range(len(ids)), key=ids.__getitem__)
-        rings = [self._rings[at] for at in order]
-        codes = np.array([code for ring in rings for code in ring], dtype=np.int64)
-        ends = np.cumsum([len(ring) for ring in rings], dtype=np.int64)
+        rings = Rings.of([last_distinct(self._rings[at]) for at in order], texts)
         evidence = Evidence(self._clicks[order], self._last[order])
-        return RowTable([ids[at] for at in order], own[order], evidence, Rings(ends, codes, texts))
+        return RowTable([ids[at] for at in order], own[order], evidence, rings)
 
 
 class TrendState:
@@ -76,7 +71,7 @@ class TrendState:
         added = weights(times, self._t0, self._half_life)
         np.add.at(self._counts, items, added)  # one after the other, however they come
 
-    def counts(self) -> dict[str, float]:
-        """Return the counts at the cut by item, sorted; negligible ones are left out."""
+    def counts(self, least: float = NEGLIGIBLE) -> dict[str, float]:
+        """Return the counts at the cut by item, sorted; those below `least`, negligible ones, are left out."""
         found = zip(self._items.texts(), self._counts.tolist(), strict=False)
-        return dict(sorted((item, count) for item, count in found if count >= NEGLIGIBLE))
+        return dict(sorted((item, count) for item, count in found if count >= least))

@@ -7,11 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from contracts.arrays import Floats, Integers
+from contracts.arrays import Flags, Floats, Integers
 from trainer.distinct_rows import distinct_rows
 from trainer.epoch import Epoch, TrainingRows
 from trainer.negatives import CountSampler, numbers_of
@@ -21,7 +20,6 @@ from trainer.sampled_softmax import BatchScores, competing, sampled_softmax
 from trainer.settings import FullRetrain
 from trainer.towers import TwoTowers, no_features, user_vector
 
-Flags = npt.NDArray[np.bool_]
 NO_HARD = np.zeros((0, 0), dtype=np.int64)
 
 

@@ -15,9 +15,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
-from contracts.arrays import Doubles, Floats
+from contracts.arrays import Doubles, Flags, Floats
 from contracts.bases import OpenBase
 from contracts.days import bounds, day_of
 from contracts.validation import BlockScore
@@ -26,7 +25,6 @@ from trainer.towers import queries
 from trainer.trend_counts import TrendCounts
 from trainer.user_rows import OnlineRows, Shown
 
-Flags = npt.NDArray[np.bool_]
 HOUR_MS = 3_600_000
 NO_ROW = -(1 << 62)
 AGES = {"age_under_1h": HOUR_MS, "age_under_6h": 6 * HOUR_MS, "age_under_1d": 24 * HOUR_MS, "age_1d_and_more": 1 << 62}
@@ -59,7 +57,7 @@ class BlockScorer:
         """Return the records of both arms on every slice that has samples; nothing is changed."""
         shown = [rows.shown(user) for user in block.users]
         of_base = [rows.of_base(user) for user in block.users]
-        known_items = rows.items.known
+        known_items = len(self._base.items.ids)
         rings = [[code for code in row.ring if code < known_items] if row else [] for row in shown]
         bias = self._base.items.biases.astype(np.float64)
         prior = self._base.manifest.online.bias_weight * bias + trend.term(trend.shown_clicks(served.trend_time))

@@ -17,7 +17,6 @@ all in memory: a scan counts them, and an epoch reads them from files in random 
 from __future__ import annotations
 
 import hashlib
-import os
 import secrets
 import shutil
 from collections.abc import Callable, Iterator
@@ -35,7 +34,7 @@ from contracts.bases import Base, BaseStore, Items, OnlineSettings, OpenBase
 from contracts.errors import UsageError
 from contracts.layout import Layout
 from trainer import export, lineage
-from trainer.calibration import Calibration, Trial, Yesterday, calibrate, nothing
+from trainer.calibration import EVERYTHING, Calibration, Trial, Trials, Yesterday, nothing, search
 from trainer.day_scan import Scan
 from trainer.day_statistics import STATISTICS, DayStatistics, of_base, packed, require_sound
 from trainer.epoch import NO_ROWS, Scattered, TrainingRows
@@ -150,7 +149,8 @@ def _calibrate(layout: Layout, start: _Start, plan: RetrainPlan, progress: Progr
     manifest, first = parent.manifest, start.days[0].name
     names = (start.topic.name, manifest.base_id, manifest.days[-1], first, settings.day_zone)
     yesterday = Yesterday(layout, *names, settings.publish_interval_ms)
-    return calibrate(yesterday, given, len(os.sched_getaffinity(0)), partial(progress, f"calibrate on {first}"))
+    with Trials(yesterday) as trials:
+        return search(trials, given, EVERYTHING, partial(progress, f"calibrate on {first}"))
 
 
 @contextmanager

@@ -44,8 +44,10 @@ def know(scan: Scan, parent: OpenBase | None, settings: TrainerSettings) -> Know
             hint="Train on more days, or lower [retrain] min_item_clicks in trainer.toml.",
         )
     shape = settings.towers
-    chosen = choose_features(scan.contexts, scan.features, settings.retrain)
-    context = parent.manifest.towers.context if parent else chosen
+    if parent:
+        context = parent.manifest.towers.context
+    else:
+        context = choose_features(scan.contexts, scan.features, settings.retrain)
     towers = Towers(shape.width, shape.hidden, shape.score, shape.temperature, context, FeatureSpec())
     return Known(scan.users.texts(), items, counts, towers)
 
@@ -68,7 +70,7 @@ def starting_rows(known: Known, parent: OpenBase | None, seed: int) -> StartingR
     biases = np.zeros(len(known.items), np.float32)
     if parent is None:
         return StartingRows(np.zeros(width, np.float32), own, items, biases)
-    own[: len(parent.rows)] = parent.learned_rows.own
+    own[: len(parent.rows)] = parent.learned_own
     items[: len(parent.items.ids)] = parent.items.embeddings
     biases[: len(parent.items.ids)] = parent.items.biases
     return StartingRows(parent.common, own, items, biases)

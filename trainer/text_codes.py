@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -22,7 +22,7 @@ class TextCodes(dict[str | None, int]):
         code = self[text] = len(self)
         return code
 
-    def of(self, texts: list[str] | list[str | None]) -> Integers:
+    def of(self, texts: Sequence[str] | Sequence[str | None]) -> Integers:
         """Return the codes of texts, int64 [n]."""
         return np.fromiter(map(self.__getitem__, texts), np.int64, len(texts))
 

@@ -10,8 +10,8 @@ import numpy as np
 from contracts.arrays import Floats, Integers
 from contracts.bases import OpenBase
 from contracts.deltas import Changes
-from contracts.rows import RING, Evidence, Rings, RowTable
-from trainer.item_codes import ItemCodes
+from contracts.rows import RING, Evidence, Rings, RowTable, last_distinct
+from trainer.text_codes import TextCodes
 
 NOBODY = -1
 SLOTS = 1024
@@ -32,14 +32,15 @@ class OnlineRows:
 
     "Shown" is the committed state. Nothing of the base is ever changed. A user whose last click lies `row_ttl_ms` and
     more before a boundary has no row behind it; which users of the base these are follows from the boundary alone.
+    `items`: codes of items, those of the base by their positions.
     """
 
     def __init__(self, base: OpenBase, overlay: Changes | None, boundary: int) -> None:
         online, rows = base.manifest.online, base.rows
-        self.items = ItemCodes(base.items.ids)
+        self.items = TextCodes(base.items.ids)
         self._base, self._width = rows, base.manifest.towers.width
         self._admit_after, self._ttl = online.admit_after, online.row_ttl_ms
-        self._base_items = np.array(self.items.of(rows.rings.items), dtype=np.int64)
+        self._base_items = self.items.of(rows.rings.items)
         self._cut, self._boundary = base.manifest.cut_watermark, boundary
         self._by_age = np.argsort(rows.evidence.last_event_time, kind="stable")
         self._ages = rows.evidence.last_event_time[self._by_age]
@@ -50,7 +51,7 @@ class OnlineRows:
         self._slots = _Slots(self._width, list(start.rows))
         self._slot_of = {user: slot for slot, user in enumerate(start.rows)}
         for slot, row in enumerate(start.rows.values()):
-            self._slots.fill(slot, row.own, (row.clicks, row.last_event_time), self.items.of(row.ring))
+            self._slots.fill(slot, row.own, (row.clicks, row.last_event_time), self.items.of(row.ring).tolist())
         self._slots.commit()
 
     def slots(self, users: Sequence[str]) -> list[int]:
@@ -103,10 +104,10 @@ class OnlineRows:
         at = np.array(slots, dtype=np.int64)
         self._slots.write(at[at != NOBODY], own[at != NOBODY])
 
-    def clicked(self, slots: Sequence[int], codes: Sequence[int], times: Integers) -> None:
+    def clicked(self, slots: Sequence[int], codes: Integers, times: Integers) -> None:
         """Note clicks (item codes, ms) in the evidence and rings of rows that `write` was called for."""
         at, rings = np.array(slots, dtype=np.int64), self._slots.rings
-        for slot, code in zip(slots, codes, strict=True):
+        for slot, code in zip(slots, codes.tolist(), strict=True):
             if slot != NOBODY:
                 rings[slot].append(code)
         np.add.at(self._slots.clicks, at[at != NOBODY], 1)
@@ -130,7 +131,7 @@ class OnlineRows:
         users = [self._slots.users[slot] for slot in slots.tolist()]
         order = sorted(range(len(users)), key=users.__getitem__)
         users, slots = [users[at] for at in order], slots[order]
-        return self._slots.table(users, slots, self.items.ids)
+        return self._slots.table(users, slots, self.items.texts())
 
     def fresh_waiting(self) -> dict[str, int]:
         """Return the users without a row who clicked since the last commit, and their clicks so far."""
@@ -244,12 +245,8 @@ class _Slots:
 
     def table(self, users: list[str], slots: Integers, items: list[str]) -> RowTable:
         """Return the rows in slots, of `users`, as a table; rings are cut to the last distinct items."""
-        rings = [last_distinct(self.rings[slot]) for slot in slots.tolist()]
-        codes = np.array([code for ring in rings for code in ring], dtype=np.int64)
-        ends = np.cumsum([len(ring) for ring in rings], dtype=np.int64)
-        return RowTable(
-            users, self.own[slots], Evidence(self.clicks[slots], self.last[slots]), Rings(ends, codes, items)
-        )
+        rings = Rings.of([last_distinct(self.rings[slot]) for slot in slots.tolist()], items)
+        return RowTable(users, self.own[slots], Evidence(self.clicks[slots], self.last[slots]), rings)
 
     def commit(self) -> None:
         """What is fresh is shown from now on."""
@@ -260,8 +257,3 @@ class _Slots:
                     self.rings[slot] = last_distinct(self.rings[slot])
         self._fresh.clear()
         self._kept_ring.clear()
-
-
-def last_distinct(ring: list[int]) -> list[int]:
-    """Return the last `RING` distinct items of a list of clicks, oldest first: what `contracts.rows.pushed` leaves."""
-    return list(dict.fromkeys(reversed(ring)))[RING - 1 :: -1] if len(ring) > 1 else ring

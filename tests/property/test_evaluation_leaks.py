@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from contracts.layout import Layout
-from tests.support.judged import SmallLog, choices, small_log
+from tests.support.judged import SmallLog, choices, shuffled_future, small_log
 from trainer.calibration import Trial, counted, tried
 from trainer.evaluation.arms import MEANING, makers
 from trainer.evaluation.clicks import Asked, Clicks
-from trainer.evaluation.day import LogDay, shuffled_future
+from trainer.evaluation.day import LogDay
 from trainer.evaluation.judge import judge_one
 from trainer.evaluation.slices import slices
 from trainer.evaluation.stage import Stage

@@ -20,7 +20,7 @@ from contracts import crash, deltas, samples
 from contracts.deltas import Changes
 from contracts.example import features_of_example
 from contracts.layout import Layout
-from contracts.rows import pack_rows
+from contracts.rows import RowTable, pack_table
 from freshet import COMMANDS
 from streams.attach.settings import ClickSource, ItemSource, RequestSource
 from tests.golden import specimens
@@ -118,7 +118,7 @@ def test_every_feature_of_a_sample_stands_in_its_section() -> None:
 def test_every_column_of_rows_and_deltas_stands_in_its_section() -> None:
     delta = columns(deltas.encode(Changes(np.zeros(1, np.float32), 0), 1))
     assert {name for name in delta if not says(section(FORMATS, "Delta"), name)} == set()
-    assert {name for name in pack_rows({}, 1) if not says(section(FORMATS, "Base"), name)} == set()
+    assert {name for name in pack_table(RowTable.of({}, 1)) if not says(section(FORMATS, "Base"), name)} == set()
 
 
 @pytest.mark.parametrize("name", specimens.BASE_FILES)

@@ -65,5 +65,5 @@ def _own(base: OpenBase, row_at: Integers) -> Floats:
     """Return the base's own rows by user code, float32 [users, d]; zeros for users without one."""
     found = np.zeros((len(row_at), base.manifest.towers.width), np.float32)
     known = np.flatnonzero(row_at >= 0)
-    found[known] = base.learned_rows.own[row_at[known]]
+    found[known] = base.learned_own[row_at[known]]
     return found

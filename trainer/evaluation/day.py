@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from contracts import shards
 from contracts.arrays import Floats, Integers
 from contracts.bases import OpenBase
+from contracts.days import bounds
 from contracts.partitions import partition_of
 from contracts.samples import Sample
 from trainer.block_input import BlockEncoder, EncodedBlock
 from trainer.blocks import BlockCutter
 from trainer.shard_feed import SampleColumns, columns
-from trainer.training_days import Day, Topic
-
-Flags = npt.NDArray[np.bool_]
+from trainer.training_days import Topic, find_day
 
 
 @dataclass(frozen=True)
@@ -53,8 +51,12 @@ class Folding:
     partitions: int
 
 
-def read_log_day(topic: Topic, day: Day, start: int) -> LogDay:
-    """Read a day of a topic's shards; partitions are merged by watermark, then partition, then ordinal."""
+def read_log_day(topic: Topic, name: str, zone: str) -> LogDay:
+    """Read a day of a topic's shards; partitions are merged by watermark, then partition, then ordinal.
+
+    Raises `MissingInput` where it is not complete.
+    """
+    day = find_day(topic, name, zone)
     found: list[tuple[int, int, Sample]] = []
     for partition, (chain, first, after) in enumerate(zip(topic.chains, day.first, day.next, strict=True)):
         for sample in shards.read_from(chain, first):
@@ -62,27 +64,8 @@ def read_log_day(topic: Topic, day: Day, start: int) -> LogDay:
                 break
             found.append((sample.watermark, partition, sample))
     found.sort(key=lambda each: each[:2])  # stable: within a partition the order stays
-    return LogDay(day.name, start, day.end, columns([sample for _, _, sample in found], 0))
-
-
-def shuffled_future(day: LogDay, after: int, seed: int) -> LogDay:
-    """Return the day with what was clicked, by whom and in what context shuffled among the samples from `after` on.
-
-    When samples were emitted stays as it is: `after` (ms) is the first moment of which another future is told.
-    """
-    samples = day.samples
-    order = np.arange(len(samples))
-    future = np.flatnonzero(samples.watermarks >= after)
-    dice = np.random.default_rng(seed)
-    users, items = order.copy(), order.copy()
-    users[future], items[future] = dice.permutation(future), dice.permutation(future)
-    mixed = replace(
-        samples,
-        users=[samples.users[at] for at in users.tolist()],
-        items=[samples.items[at] for at in items.tolist()],
-        contexts=[samples.contexts[at] for at in users.tolist()],
-    )
-    return replace(day, samples=mixed)
+    start, _ = bounds(name, zone)
+    return LogDay(name, start, day.end, columns([sample for _, _, sample in found], 0))
 
 
 def folding(base: OpenBase, day: LogDay, partitions: int, interval_ms: int) -> Folding:

@@ -8,18 +8,17 @@ shown again, by any arm, so that a click on it is a miss for all.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from contracts.arrays import Floats, Integers
+from contracts.arrays import Flags, Floats, Integers
+from contracts.rows import last_distinct
 from trainer.evaluation.clicks import NOT_A_CANDIDATE, Arm, Asked, Clicks
 from trainer.negatives import numbers_of
-from trainer.user_rows import last_distinct
 
-Flags = npt.NDArray[np.bool_]
 PART = 512
 TOP = 20
 TAIL_EVERY = 8
@@ -56,6 +55,11 @@ class JudgedDay:
     candidates: int
     masks: Masks
     tail: Flags
+
+    @property
+    def known(self) -> Flags:
+        """Which clicks are on candidates, bool [n]."""
+        return np.asarray(self.clicks.items != NOT_A_CANDIDATE, dtype=np.bool_)
 
     def windows(self) -> Iterator[tuple[int, int, int]]:
         """Yield the start of each window (ms) and the span of its clicks."""
@@ -111,27 +115,16 @@ def _masks(clicks: Clicks, window_ends: Integers, rings: list[list[int]]) -> Mas
     return Masks(np.array(ends, dtype=np.int64), np.array(found, dtype=np.int64))
 
 
-def judge(
-    arms: Mapping[str, Arm], day: JudgedDay, progress: Callable[[str], None] = lambda arm: None
-) -> dict[str, Judged]:
-    """Return how each arm did; `progress` gets its name when it is through."""
-    found = {}
-    for name, arm in arms.items():
-        found[name] = judge_one(arm, day)
-        progress(name)
-    return found
-
-
 def judge_one(arm: Arm, day: JudgedDay) -> Judged:
     """Ask an arm for every window, and let it learn each one after it was scored."""
-    count = len(day.clicks)
+    count, on_candidates = len(day.clicks), day.known
     ranks = np.full(count, NOT_SCORED, np.int32)
     auc, tails = np.zeros(count, np.float32), np.full(count, np.nan, np.float32)
     scoring = learning = 0.0
     for number, (now, first, end) in enumerate(day.windows()):
         began = time.perf_counter()
         drawn = numbers_of("auc", number).integers(day.candidates, size=AUC_NEGATIVES)
-        known = first + np.flatnonzero(day.clicks.items[first:end] != NOT_A_CANDIDATE)
+        known = first + np.flatnonzero(on_candidates[first:end])
         for at in np.split(known, range(PART, len(known), PART)):
             scores = _masked(arm.scores(Asked(day.clicks.users[at], at, now)), at, day)
             clicked = scores[np.arange(len(at)), day.clicks.items[at]]

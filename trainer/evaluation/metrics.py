@@ -13,8 +13,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from contracts.arrays import Doubles, Floats, Integers
-from trainer.evaluation.judge import NOT_SCORED, Flags, Judged
+from contracts.arrays import Doubles, Flags, Floats, Integers
+from trainer.evaluation.judge import NOT_SCORED, Judged
 
 RESAMPLES = 1000
 

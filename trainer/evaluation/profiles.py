@@ -25,13 +25,11 @@ class Profiles:
     def __init__(self, history: History) -> None:
         self._candidates = history.candidates
         self._clicked: dict[int, dict[int, None]] = {}
-        self.today = set[int]()
         for day in history.days:
             self._add(day)
 
     def learn(self, clicks: Clicks) -> None:
         """Remember the window's clicks."""
-        self.today.update(clicks.users.tolist())
         self._add(clicks)
 
     def of(self, users: Integers) -> sparse.csr_matrix:

@@ -8,16 +8,13 @@ without a trend prior, and how much of yesterday's popularity is mixed in.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 
 from contracts.bases import OpenBase
-from contracts.days import bounds
 from contracts.layout import Layout
 from trainer.calibration import ROWS_ALONE, Trial, Trials, Yesterday, search
 from trainer.evaluation.arms import Choices, makers
@@ -31,7 +28,7 @@ from trainer.evaluation.stage import Stage, set_up
 from trainer.one_thread import one_thread
 from trainer.retrain import RetrainPlan, retrain
 from trainer.settings import TrainerSettings
-from trainer.training_days import find_day, open_topic
+from trainer.training_days import open_topic
 
 Progress = Callable[[str, int, int], None]
 WEIGHTS = (0.0, 0.5, 1.0, 2.0, 4.0)
@@ -106,9 +103,7 @@ def _nights(plan: EvaluationPlan, seed: int, progress: Progress) -> Iterator[Ope
 
 
 def _read(plan: EvaluationPlan, name: str) -> LogDay:
-    zone = plan.settings.day_zone
-    topic = open_topic(plan.layout, plan.topic)
-    return read_log_day(topic, find_day(topic, name, zone), bounds(name, zone)[0])
+    return read_log_day(open_topic(plan.layout, plan.topic), name, plan.settings.day_zone)
 
 
 def _choose(
@@ -125,7 +120,9 @@ def _choose(
         from trainer.evaluation.ials import FrozenALS, fitted
 
         als = _weight(FrozenALS(stage.history, fitted(stage.history, plan.seeds[0])), stage)
-    with _trials(plan, nights[-2].manifest.base_id) as trials:
+    (before, day), base_id = plan.base_days[-2:], nights[-2].manifest.base_id
+    zone = plan.settings.day_zone
+    with Trials(Yesterday(plan.layout, plan.topic, base_id, before, day, zone, plan.interval_ms)) as trials:
         rows = search(trials, fresh, ROWS_ALONE, progress).chosen
     return Choices(fresh, rows, frozen, als)
 
@@ -136,15 +133,3 @@ def _weight(arm: Arm, stage: Stage) -> float:
     found = [judge_one(MixedWithPopularity(arm, stage.history, weight), stage.day) for weight in WEIGHTS]
     recalls = [figures(each, everything).recall20 for each in found]
     return WEIGHTS[int(np.argmax(recalls))]
-
-
-@contextmanager
-def _trials(plan: EvaluationPlan, base_id: str) -> Iterator[Trials]:
-    before, day = (*plan.base_days, plan.test_day)[-3:-1]
-    zone = plan.settings.day_zone
-    yesterday = Yesterday(plan.layout, plan.topic, base_id, before, day, zone, plan.interval_ms)
-    trials = Trials(yesterday, len(os.sched_getaffinity(0)))
-    try:
-        yield trials
-    finally:
-        trials.close()

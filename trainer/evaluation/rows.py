@@ -6,20 +6,20 @@ common row of their partition, everybody else with the average of all, and the t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-import msgspec
 import numpy as np
 
 from contracts.arrays import Doubles, Floats, Integers
 from contracts.bases import OnlineSettings, OpenBase
-from contracts.trend import decayed, prior, weights
+from contracts.trend import decayed, prior
 from trainer.block_fold import BlockFold
 from trainer.block_learner import BlockLearner, Start
+from trainer.cut_state import TrendState
 from trainer.evaluation.clicks import Asked, Clicks
 from trainer.evaluation.day import Folding, LogDay
 from trainer.negatives import numbers_of
+from trainer.text_codes import TextCodes
 from trainer.towers import queries
 
 
@@ -34,20 +34,14 @@ class Ground:
 
     def trend_at_cut(self, half_life_ms: int) -> dict[str, float]:
         """Return the forward-decayed clicks at the base's cut with this half-life: what the day before leaves."""
-        samples, t0 = self.before.samples, self.base.manifest.trend_t0
-        counts: dict[str, float] = {}
-        for item, weight in zip(samples.items, weights(samples.click_times, t0, half_life_ms).tolist(), strict=True):
-            counts[item] = counts.get(item, 0.0) + weight
-        return counts
+        items, samples = TextCodes(), self.before.samples
+        state = TrendState(None, items, half_life_ms, self.base.manifest.trend_t0)
+        state.add(items.of(samples.items), samples.click_times)
+        return state.counts(least=0.0)
 
     def scaled(self, own_scale: float) -> Ground:
         """Return the same with own rows of the base times `own_scale`."""
-        return replace(self, base=with_scale(self.base, own_scale))
-
-
-def with_scale(base: OpenBase, own_scale: float) -> OpenBase:
-    """Return the base as if it had been written with another scale of own rows."""
-    return replace(base, manifest=msgspec.structs.replace(base.manifest, own_scale=own_scale))
+        return replace(self, base=self.base.told(own_scale=own_scale))
 
 
 class FrozenRows:
@@ -78,15 +72,12 @@ class LearningRows:
     def __init__(self, ground: Ground, settings: OnlineSettings) -> None:
         self._ground, self._settings = ground, settings
         base, partitions = ground.base, ground.folding.partitions
-        counted = msgspec.structs.replace(base.manifest, partitions=partitions, online=settings)
-        self._base = replace(base, manifest=counted)
+        self._base = base.told(partitions=partitions, online=settings)
         fold = BlockFold(self._base, settings)
-        at_cut = ground.trend_at_cut(settings.half_life_ms)
-        start = Start(None, base.manifest.cut_watermark, at_cut)
+        start = Start(None, base.manifest.cut_watermark, ground.trend_at_cut(settings.half_life_ms))
         names = [f"{base.digest}/{partition}" for partition in range(partitions)]
         self._learners = [BlockLearner(self._base, name, fold, start) for name in names]
         self._turned = np.ascontiguousarray(base.items.vectors.T)
-        self._at_cut = self._aligned(at_cut)
         self._next_window = 0
 
     def scores(self, asked: Asked) -> Floats:
@@ -125,18 +116,10 @@ class LearningRows:
 
     def _offset(self, now: int) -> Doubles:
         settings, manifest = self._settings, self._base.manifest
-        counts = self._at_cut + sum(learner.trend.own_counts() for learner in self._learners)
+        counts = self._learners[0].trend.at_cut + sum(learner.trend.own_counts() for learner in self._learners)
         clicks = decayed(counts, now, manifest.trend_t0, settings.half_life_ms)
         bias = settings.bias_weight * self._base.items.biases.astype(np.float64)
         return bias + prior(clicks, settings.beta, settings.floor)
-
-    def _aligned(self, counts: Mapping[str, float]) -> Doubles:
-        at = {item: place for place, item in enumerate(self._base.items.ids)}
-        found = np.zeros(len(at), np.float64)
-        for item, count in counts.items():
-            if item in at:
-                found[at[item]] = count
-        return found
 
 
 def swapped(folding: Folding, seed: int) -> Folding:

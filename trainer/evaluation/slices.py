@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from contracts.arrays import Integers
-from trainer.evaluation.judge import Flags, JudgedDay
+from contracts.arrays import Flags, Integers
+from trainer.evaluation.judge import JudgedDay
 
 HOUR_MS = 3_600_000
 MEANING = {

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from contracts.arrays import Integers
+from contracts.arrays import Flags, Integers
 from contracts.bases import OpenBase
 from trainer import lineage
 from trainer.evaluation.clicks import NOT_A_CANDIDATE, Clicks, History
 from trainer.evaluation.day import LogDay, folding
-from trainer.evaluation.judge import Flags, JudgedDay, judged_day
+from trainer.evaluation.judge import JudgedDay, judged_day
 from trainer.evaluation.rows import Ground
 from trainer.evaluation.slices import popular_tail
 

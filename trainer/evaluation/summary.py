@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 import numpy as np
 
-from contracts.arrays import Floats
+from contracts.arrays import Flags, Floats
 from trainer import lineage
 from trainer.evaluation.arms import (
     ALL_PARAMETERS,
@@ -21,7 +21,7 @@ from trainer.evaluation.arms import (
     SWAPS,
     TREND_OWN,
 )
-from trainer.evaluation.judge import NOT_SCORED, Flags, Judged, JudgedDay
+from trainer.evaluation.judge import Judged, JudgedDay
 from trainer.evaluation.metrics import capture_ratio, figures, hits, interval
 from trainer.evaluation.protocol import EvaluationPlan, SeedRun
 from trainer.evaluation.results import (
@@ -46,7 +46,7 @@ def summarise(plan: EvaluationPlan, log: str, runs: Sequence[SeedRun]) -> Evalua
     inside = slices(day, first.stage.known_users)
     arms = {name: _arm(name, runs, inside) for name in first.judged}
     best = max((name for name in FROZEN if name in arms), key=lambda name: arms[name].slices["all"].recall20.mean)
-    known = int(np.count_nonzero(day.clicks.items != NOT_SCORED))
+    known = int(np.count_nonzero(day.known))
     return Evaluation(
         log=log,
         base_days=plan.base_days,
@@ -79,7 +79,7 @@ def _arm(name: str, runs: Sequence[SeedRun], inside: Mapping[str, Flags]) -> Arm
 
 
 def _by_hour(judged: Sequence[Judged], day: JudgedDay) -> tuple[float | None, ...]:
-    known, hour, hit = day.clicks.items != NOT_SCORED, hours(day), hits(judged, 20)
+    known, hour, hit = day.known, hours(day), hits(judged, 20)
     last = int(hour.max(initial=0))
     found = [hit[known & (hour == number)] for number in range(last + 1)]
     return tuple(float(each.mean()) if len(each) else None for each in found)
@@ -95,7 +95,7 @@ def _comparisons(runs: Sequence[SeedRun], inside: Mapping[str, Flags], best: str
 
 def _comparison(runs: Sequence[SeedRun], pair: tuple[str, str], part: tuple[str, Flags]) -> Comparison:
     (arm, than), (name, flags), day = pair, part, runs[0].stage.day
-    known = flags & (day.clicks.items != NOT_SCORED)
+    known = flags & day.known
     better, worse = (hits([run.judged[each] for run in runs], 20) for each in pair)
     found = interval(better, worse, day.clicks.users, known)
     control = float(worse[known].mean()) if known.any() else 0.0
