@@ -1,4 +1,8 @@
-"""A day: a range of sample ordinals per partition, cut where the watermark crosses midnight in a time zone."""
+"""A day: a range of sample ordinals per partition, cut where the watermark crosses midnight in a time zone.
+
+What can be asked of a day can be asked of a span as well, any other stretch of time, written `FROM/TO` as ISO 8601 has
+it: a log that is told by position and not by days is cut into spans.
+"""
 
 from __future__ import annotations
 
@@ -20,11 +24,16 @@ def zone(name: str) -> ZoneInfo:
 
 
 def bounds(day: str, zone_name: str) -> tuple[int, int]:
-    """Return the first millisecond (UTC) of `day` (YYYY-MM-DD) in a time zone, and of the day after."""
+    """Return the first millisecond (UTC) of `day` (YYYY-MM-DD) in a time zone, and of the day after.
+
+    Of a span (`FROM/TO`): those of FROM and TO, in that zone where they name none. Raises `UsageError`.
+    """
+    if "/" in day:
+        return _span_bounds(day, zone(zone_name))
     try:
         date = dt.date.fromisoformat(day)
     except ValueError:
-        raise UsageError(f"{day!r} is not a day", hint="Write it as YYYY-MM-DD.") from None
+        raise UsageError(f"{day!r} is not a day", hint="Write it as YYYY-MM-DD, or as FROM/TO.") from None
     midnights = (dt.datetime.combine(date + dt.timedelta(days=n), dt.time(), zone(zone_name)) for n in (0, 1))
     start, end = (int(midnight.timestamp() * 1000) for midnight in midnights)
     return start, end
@@ -33,6 +42,44 @@ def bounds(day: str, zone_name: str) -> tuple[int, int]:
 def day_of(milliseconds: int, zone_name: str) -> str:
     """Return the day (YYYY-MM-DD) that a time in ms falls on in a time zone."""
     return clock(milliseconds, zone_name).date().isoformat()
+
+
+def span(start: int, end: int) -> str:
+    """Return the name of the span [start, end), in ms; `bounds` gives both back."""
+    return f"{_iso(start)}/{_iso(end)}"
+
+
+def last_date(day: str, zone_name: str) -> str:
+    """Return the date of a day or span's last moment (YYYY-MM-DD)."""
+    return day_of(bounds(day, zone_name)[1] - 1, zone_name)
+
+
+def in_words(day: str, zone_name: str = "UTC") -> str:
+    """Return a day or span as people read it: `on 2025-01-06`, `from 2025-01-06 08:00:00 to 2025-01-06 09:30:00`."""
+    if "/" not in day:
+        return f"on {day}"
+    start, end = bounds(day, zone_name)
+    return f"from {shown(start, zone_name)} to {shown(end, zone_name)}"
+
+
+def _iso(milliseconds: int) -> str:
+    moment = dt.datetime.fromtimestamp(0, dt.UTC) + dt.timedelta(milliseconds=milliseconds)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _span_bounds(text: str, default: ZoneInfo) -> tuple[int, int]:
+    try:
+        moments = [dt.datetime.fromisoformat(each) for each in text.split("/")]
+        start, end = (moment if moment.tzinfo else moment.replace(tzinfo=default) for moment in moments)
+    except ValueError:
+        raise UsageError(
+            f"{text!r} is not a span of time",
+            hint="Write it as FROM/TO, like 2025-01-06T08:00Z/2025-01-06T20:00Z.",
+        ) from None
+    origin, unit = dt.datetime.fromtimestamp(0, dt.UTC), dt.timedelta(milliseconds=1)
+    if end <= start:
+        raise UsageError(f"the span {text!r} ends before it begins", hint="Write FROM/TO, the earlier moment first.")
+    return (start - origin) // unit, (end - origin) // unit
 
 
 def clock(milliseconds: int, zone_name: str = "UTC") -> dt.datetime:

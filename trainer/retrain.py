@@ -31,6 +31,7 @@ import numpy as np
 from contracts import bases
 from contracts.arrays import Integers, pack
 from contracts.bases import Base, BaseStore, Items, OnlineSettings, OpenBase
+from contracts.days import last_date
 from contracts.errors import UsageError
 from contracts.layout import Layout
 from trainer import export, lineage
@@ -51,7 +52,7 @@ CALIBRATION = "calibration.json"
 
 @dataclass(frozen=True)
 class RetrainPlan:
-    """What to train: days (YYYY-MM-DD) of a topic, in order, on top of `parent` (an id, `newest`, or "" for none).
+    """What to train: days (YYYY-MM-DD, or spans) of a topic, in order, on top of `parent` (an id, `newest`, or "").
 
     `accept`: why days that are unlike those before them are trained on all the same; it goes on record.
     """
@@ -136,9 +137,11 @@ def _find(layout: Layout, plan: RetrainPlan) -> _Start:
     if parent:
         lineage.check_shape(parent, settings.towers)
     parts = [part.model_dump() for part in (settings.towers, settings.retrain, settings.online)]
+    parts.append({"publish_interval_ms": settings.publish_interval_ms})  # settings are calibrated for it
     log = (topic.topic_id, settings.day_zone, plan.days, days[0].first, days[-1].next)
     what = msgspec.json.encode((parent.digest if parent else "", log, parts), order="sorted")
-    return _Start(topic, days, filled, parent, f"{plan.days[-1]}-{hashlib.sha256(what).hexdigest()[:8]}")
+    date = last_date(plan.days[-1], settings.day_zone)
+    return _Start(topic, days, filled, parent, f"{date}-{hashlib.sha256(what).hexdigest()[:8]}")
 
 
 def _calibrate(layout: Layout, start: _Start, plan: RetrainPlan, progress: Progress) -> Calibration:
@@ -168,9 +171,9 @@ def _scan(start: _Start, plan: RetrainPlan, online: OnlineSettings, folder: Path
     before, found, scattered = of_base(start.parent), list[DayStatistics](), list[tuple[Scattered, Integers]]()
     most_hard = settings.hard_negatives if settings.hard_share else 0
     scan = Scan(start.parent, (online.half_life_ms, start.days[-1].end), most_hard)
-    for day in start.filled:
-        (folder / day.name).mkdir()
-        rows = Scattered(folder / day.name, day.name, settings.seed, sum(day.next) - sum(day.first))
+    for number, day in enumerate(start.filled):
+        (folder / str(number)).mkdir()
+        rows = Scattered(folder / str(number), day.name, settings.seed, sum(day.next) - sum(day.first))
         scan.begin(day.name)
         for chunk in day_chunks(start.topic, day, partial(progress, f"read {day.name}")):
             rows.add(scan.add(chunk))

@@ -8,9 +8,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from contracts.errors import Corrupt, MissingInput, UsageError
+from contracts.errors import Corrupt, UsageError
 from contracts.layout import Layout
-from tests.support.tastes import DAYS, Tastes, write_tastes
+from tests.support.shards import Log, write_log
+from tests.support.tastes import DAY_MS, DAYS, MIDNIGHT, Tastes, write_tastes
 from trainer.evaluation import report, results
 from trainer.evaluation.arms import FRESH, FROZEN
 from trainer.evaluation.commands import evaluate, parse_evaluate
@@ -86,10 +87,23 @@ def test_days_that_do_not_fit_are_refused_with_those_that_there_are(
     assert DAYS[0] in caught.value.hint
 
 
-def test_a_log_of_one_day_is_refused(tmp_path: Path) -> None:
-    write_tastes(Layout(tmp_path), Tastes(days=1))
-    with pytest.raises(MissingInput, match="1 complete days"):
-        evaluate(["--root", str(tmp_path)])
+def test_a_log_of_one_day_is_cut_by_position(tmp_path: Path) -> None:
+    write_tastes(Layout(tmp_path), Tastes(days=1, clicks_per_day=900, users=40))
+    assert evaluate(["--root", str(tmp_path), "--quick", "--json", str(tmp_path / "out.json")]) == 0
+    found = results.decode((tmp_path / "out.json").read_bytes(), "out.json")
+    assert len(found.base_days) == 2
+    assert found.clicks == pytest.approx(270, abs=20)
+    assert "From 2025-01-06" in report.headline(found)
+    assert (tmp_path / f"evaluation-{DAYS[0]}.html").exists()
+
+
+def test_a_refused_day_is_judged_with_a_reason(tmp_path: Path) -> None:
+    samples = [*Tastes(days=1).samples(), *Tastes(days=3, clicks_per_day=60).samples()[60:]]
+    write_log(Layout(tmp_path), Log(), samples, MIDNIGHT + 3 * DAY_MS, (100,))
+    with pytest.raises(UsageError, match="is unlike the 1 days before it") as caught:
+        evaluate(["--root", str(tmp_path), "--quick"])
+    assert "--accept-day REASON" in caught.value.hint
+    assert evaluate(["--root", str(tmp_path), "--quick", "--accept-day", "a holiday"]) == 0
 
 
 def test_options_of_the_log_go_to_the_replay_and_name_the_folder() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import math
 import re
 import subprocess
 import sys
@@ -13,12 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from contracts import command_line, days, durable
-from contracts.errors import MissingInput, UsageError
 from contracts.layout import Layout
 
 if TYPE_CHECKING:
     from trainer.evaluation.results import Evaluation
-    from trainer.training_days import Topic
+    from trainer.settings import TrainerSettings
 
 UNITS_MS = {"s": 1000, "m": 60_000, "h": 3_600_000}
 SHOWN = ("all", "active", "active_new")
@@ -38,6 +38,7 @@ class EvaluateArguments:
     partitions: int
     seeds: int
     quick: bool
+    accept: str
     json: Path | None
     report: Path | None
 
@@ -55,8 +56,15 @@ def parse_evaluate(argv: Sequence[str]) -> EvaluateArguments:
         shown="var/evaluate/LOG",
     )
     made.add_argument("--topic", default="events", help="whose shards to read and write (default: events)")
-    made.add_argument("--base", default="", metavar="FIRST..LAST", help="days of the base (default: all before --test)")
-    made.add_argument("--test", default="", metavar="YYYY-MM-DD", help="the day that is judged (default: the last one)")
+    made.add_argument("--base", default="", metavar="FIRST..LAST", help="days of the base (default: 7 before --test)")
+    made.add_argument(
+        "--test",
+        default="",
+        metavar="DAY",
+        help="the day that is judged (default: the last one), or a share like 30%%: the last part of the log by "
+        "position (default of a log without two days)",
+    )
+    made.add_argument("--accept-day", default="", metavar="REASON", help="judge though a day is unlike those before it")
     made.add_argument("--day-zone", help="time zone of the days, e.g. America/Sao_Paulo (default: the setting)")
     made.add_argument("--interval", type=_interval, default=1_800_000, metavar="30m", help="publish so often (30m)")
     made.add_argument("--partitions", type=command_line.positive, default=1, help="fold the day by so many (1)")
@@ -77,6 +85,7 @@ def parse_evaluate(argv: Sequence[str]) -> EvaluateArguments:
         given.partitions,
         1 if given.quick else given.seeds,
         given.quick,
+        given.accept_day,
         given.json,
         given.report,
     )
@@ -89,22 +98,30 @@ def evaluate(argv: Sequence[str]) -> int:
         return code
     from trainer.evaluation import report, results
     from trainer.evaluation.protocol import EvaluationPlan, run_seed
+    from trainer.evaluation.split import BY_POSITION, split
     from trainer.evaluation.summary import summarise
     from trainer.progress import DayBars
-    from trainer.settings import TrainerSettings
     from trainer.training_days import open_topic
 
-    zone = {"day_zone": arguments.zone} if arguments.zone else {}
-    settings = TrainerSettings.load(**zone, topic=arguments.topic, publish_interval_ms=arguments.interval_ms)
-    base, test = _days(open_topic(arguments.layout, arguments.topic), arguments, settings.day_zone)
-    seeds = tuple(range(1, arguments.seeds + 1))
+    settings = _settings(arguments)
+    topic, block_ms = open_topic(arguments.layout, arguments.topic), settings.online.block_ms
+    parts = split(topic, settings.day_zone, (arguments.base, arguments.test), block_ms)
     plan = EvaluationPlan(
-        arguments.layout, arguments.topic, base, test, arguments.partitions, seeds, arguments.quick, settings
+        arguments.layout,
+        arguments.topic,
+        parts.base,
+        parts.test,
+        arguments.partitions,
+        seeds := tuple(range(1, arguments.seeds + 1)),
+        arguments.quick,
+        settings,
+        arguments.accept or (BY_POSITION if parts.by_position else ""),
     )
     with DayBars() as bars:
         runs = [run_seed(plan, seed, bars.advance) for seed in seeds]
     found = summarise(plan, arguments.layout.root.name, runs)
-    page = arguments.report or arguments.layout.root / f"evaluation-{test}.html"
+    date = days.last_date(parts.test, settings.day_zone)
+    page = arguments.report or arguments.layout.root / f"evaluation-{date}.html"
     for path, data in ((arguments.json, results.encode(found)), (page, report.page(found).encode())):
         if path:
             durable.make_directory(path.parent)
@@ -119,45 +136,15 @@ def _replay(arguments: EvaluateArguments) -> int:
     return subprocess.run(command, stdout=subprocess.DEVNULL, check=False).returncode
 
 
-def _days(topic: Topic, arguments: EvaluateArguments, zone: str) -> tuple[tuple[str, ...], str]:
-    """Return the days of the base and the test day. Raises `UsageError`, `MissingInput`."""
-    there = _complete_days(topic, zone)
-    if len(there) < 2:
-        raise MissingInput(
-            f"topic {arguments.topic!r} holds {len(there)} complete days ({zone}); a base and a test need two",
-            hint="Give a longer log, or another --day-zone.",
-        )
-    test = arguments.test or there[-1]
-    first, _, last = (arguments.base or f"{there[0]}..{_before(there, test)}").partition("..")
-    base = tuple(day for day in there if first <= day <= (last or first))
-    if test not in there or not base or base[-1] >= test or there.index(test) != there.index(base[-1]) + 1:
-        raise UsageError(
-            f"base {first}..{last or first} and test {test} do not fit the log",
-            hint=f"Name complete days of it, --base FIRST..LAST --test THE-DAY-AFTER, among {', '.join(there)}.",
-        )
-    return base, test
+def _settings(arguments: EvaluateArguments) -> TrainerSettings:
+    """Return the settings; blocks are shortened where an interval would not be whole blocks."""
+    from trainer.settings import TrainerSettings
 
-
-def _before(there: Sequence[str], test: str) -> str:
-    earlier = [day for day in there if day < test]
-    if not earlier:
-        raise UsageError(f"no complete day lies before {test}", hint=f"Complete days: {', '.join(there)}.")
-    return earlier[-1]
-
-
-def _complete_days(topic: Topic, zone: str) -> list[str]:
-    from trainer.training_days import find_day
-
-    heads = [chain.head() for chain in topic.chains]
-    reached = min(head.body.watermark if head else 0 for head in heads)
-    starts = [entry.body.first_event_time for chain in topic.chains for entry in chain.entries() if entry.files]
-    found, day = list[str](), days.day_of(min(starts), zone) if starts else ""
-    while day and days.bounds(day, zone)[1] <= reached:
-        at = find_day(topic, day, zone)
-        if at.first != at.next:
-            found.append(day)
-        day = days.day_of(days.bounds(day, zone)[1], zone)
-    return found
+    zone = {"day_zone": arguments.zone} if arguments.zone else {}
+    settings = TrainerSettings.load(**zone, topic=arguments.topic)
+    block_ms = math.gcd(arguments.interval_ms, settings.online.block_ms)
+    online = settings.online.model_copy(update={"block_ms": block_ms})
+    return settings.model_copy(update={"publish_interval_ms": arguments.interval_ms, "online": online})
 
 
 def _print(found: Evaluation, sentence: str, page: Path) -> None:
@@ -165,7 +152,10 @@ def _print(found: Evaluation, sentence: str, page: Path) -> None:
     from rich.table import Table
 
     console = Console()
-    table = Table(title=f"recall over clicks on known items, {found.judged_day}", title_justify="left")
+    table = Table(
+        title=f"recall over clicks on known items, {days.in_words(found.judged_day, found.day_zone)}",
+        title_justify="left",
+    )
     table.add_column("arm")
     for name in (*(f"@20 {name}".replace("_", " ") for name in SHOWN), "@100 active", "samples/s"):
         table.add_column(name, justify="right")

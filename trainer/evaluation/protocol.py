@@ -40,6 +40,7 @@ class EvaluationPlan:
     """What is judged: bases over `base_days`, in order, and the `test_day` after them, of one topic's shards.
 
     `partitions`: by how many the test day is folded. `quick`: one night is calibrated, and what takes long is left out.
+    `accept`: why base days unlike those before them are taken all the same. Days may be spans (`contracts.days`).
     """
 
     layout: Layout
@@ -50,6 +51,7 @@ class EvaluationPlan:
     seeds: tuple[int, ...]
     quick: bool
     settings: TrainerSettings
+    accept: str = ""
 
     @property
     def interval_ms(self) -> int:
@@ -97,7 +99,7 @@ def _nights(plan: EvaluationPlan, seed: int, progress: Progress) -> Iterator[Ope
         calibrate = plan.settings.retrain.calibrate and (not plan.quick or number == len(plan.base_days))
         trained = plan.settings.retrain.model_copy(update={"seed": seed, "calibrate": calibrate})
         settings = plan.settings.model_copy(update={"retrain": trained})
-        base = retrain(plan.layout, RetrainPlan(plan.topic, (name,), parent, settings), progress)
+        base = retrain(plan.layout, RetrainPlan(plan.topic, (name,), parent, settings, plan.accept), progress)
         parent = base.manifest.base_id
         yield base
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Iterable, Sequence
 
+from contracts import days
 from trainer.evaluation.arms import FRESH, FROZEN, LAST_HOUR, SWAPS
 from trainer.evaluation.plots import lifts, over_the_day
 from trainer.evaluation.results import Comparison, Evaluation, SliceResult
@@ -27,15 +28,18 @@ def headline(evaluation: Evaluation) -> str:
     """Return in one sentence what the evaluation found."""
     fresh, frozen = (evaluation.arms[name].slices["all"].recall20.mean for name in (FRESH, evaluation.best_frozen))
     verdict = "for only" if fresh < frozen else "for"
+    when = days.in_words(evaluation.judged_day, evaluation.day_zone)
     return (
-        f"On {evaluation.judged_day} the fresh model put the clicked item among the first 20 {verdict} "
+        f"{when[0].upper()}{when[1:]} the fresh model put the clicked item among the first 20 {verdict} "
         f"{fresh * 100:.0f} of 100 clicks, the frozen one for {frozen * 100:.0f}."
     )
 
 
 def page(evaluation: Evaluation) -> str:
     """Return the whole page."""
-    title = f"{evaluation.log}: {evaluation.judged_day}, base {evaluation.base_days[0]} to {evaluation.base_days[-1]}"
+    base, zone = evaluation.base_days, evaluation.day_zone
+    since, until = (days.shown(at, zone) for at in (days.bounds(base[0], zone)[0], days.bounds(base[-1], zone)[1]))
+    title = f"{evaluation.log}: judged {days.in_words(evaluation.judged_day, zone)}; base from {since} to {until}"
     shown = [each for each in evaluation.comparisons if each.slice in {"all", "active"}]
     return "\n".join(
         [
@@ -138,10 +142,14 @@ def _neighbours(evaluation: Evaluation) -> str:
 def _settings(evaluation: Evaluation) -> str:
     return "<h2>Settings</h2>" + "".join(
         f"<p>Seed {each.seed}, base <code>{html.escape(each.base_id)}</code>, "
-        f"{f'calibrated on {each.calibrated_on}' if each.calibrated_on else 'not calibrated'}: "
+        f"{_calibrated(each.calibrated_on, evaluation.day_zone)}: "
         f"<code>{html.escape(_pairs({**each.online, 'own_scale': each.own_scale}.items()))}</code></p>"
         for each in evaluation.seeds
     )
+
+
+def _calibrated(day: str, zone: str) -> str:
+    return f"calibrated {days.in_words(day, zone)}" if day else "not calibrated"
 
 
 def _pairs(settings: Iterable[tuple[str, float]]) -> str:
