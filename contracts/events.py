@@ -20,7 +20,7 @@ from contracts.errors import EventRejected
 SCHEMA = 1
 MAX_VALUE_BYTES = 1 << 20
 MAX_NESTING = 200
-EARLIEST = 946_684_800_000  # 2000-01-01 UTC: an older clock was never set
+EARLIEST = 631_152_000_000  # 1990-01-01 UTC: no click is older, and an older clock was never set
 LATEST = 4_070_908_800_000  # 2099-01-01 UTC: a later clock counts in other units
 MAX_TIMES_APART = 48 * 3600 * 1000
 
@@ -193,7 +193,7 @@ def _checked(event: Event, value: bytes) -> Event:
         raise EventRejected("unknown_schema", f"schema {event.schema}, this version reads {SCHEMA}")
     time = event.ingest_time
     if not EARLIEST <= time < LATEST:
-        raise EventRejected("bad_time", f"ingest_time {time} ms is not between 2000 and 2099")
+        raise EventRejected("bad_time", f"ingest_time {time} ms is not between 1990 and 2099")
     if type(event) is Tick:
         return event
     if type(event) is Item:
@@ -231,7 +231,7 @@ def _reason(error: Exception) -> str:
 
 def _check_event_time(event_time: int, ingest_time: int) -> None:
     if not EARLIEST <= event_time < LATEST:
-        raise EventRejected("bad_time", f"event_time {event_time} ms is not between 2000 and 2099")
+        raise EventRejected("bad_time", f"event_time {event_time} ms is not between 1990 and 2099")
     if abs(event_time - ingest_time) > MAX_TIMES_APART:
         raise EventRejected("times_apart", "event_time and ingest_time differ by more than 48 hours")
 

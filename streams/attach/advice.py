@@ -36,7 +36,7 @@ def line_for(source: AnySource, why: Unmapped, value: bytes | None, decoded: obj
 
 
 def best_unit(source: AnySource, path: str, records: Sequence[object]) -> str:
-    """Return the unit in which most times at `path` lie between 2000 and 2099; the table's own where none is better."""
+    """Return the unit in which most times at `path` lie between 1990 and 2099; the table's own where none is better."""
     found = [value for record in records if (value := parsed(path).find(record)) not in ABSENT]
     plausible = {unit: sum(_plausible(value, unit) for value in found) for unit in MILLISECONDS}
     best = max(plausible, key=lambda unit: plausible[unit])

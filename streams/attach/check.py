@@ -115,7 +115,7 @@ def _unit(source: AnySource, meant: Sequence[tuple[Seen, Outcome]]) -> list[Prob
     if unit == source.time_unit:
         return []
     shown = next((excerpt(value) for record in records if (value := parsed(time).find(record)) is not None), "")
-    reason = f"{time}, read as {source.time_unit}, is no time between 2000 and 2099"
+    reason = f"{time}, read as {source.time_unit}, is no time between 1990 and 2099"
     return [Problem("time_unit", reason, f'time_unit = "{unit}"', len(records), shown)]
 
 

@@ -161,7 +161,7 @@ def check_clicks(path: Path, first: Sequence[Event | RawRecord], columns: Column
         )
     if not any(EARLIEST <= click.ingest_time < LATEST for click in clicks):
         raise UsageError(
-            f"{path}: {columns.ordered_by}, read as {columns.time_unit}, is no time between 2000 and 2099",
+            f"{path}: {columns.ordered_by}, read as {columns.time_unit}, is no time between 1990 and 2099",
             hint="Say what its times count with --time-unit ms, s, us or iso.",
         )
 

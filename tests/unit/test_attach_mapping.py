@@ -118,7 +118,7 @@ def test_an_item_has_its_content_and_when_it_may_be_shown() -> None:
         ({"who": [1], "what": 2, "when": NOON}, 'user = "who": [1] is neither text nor a whole number'),
         ({"who": 1, "what": 2.5, "when": NOON}, 'item = "what": 2.5 is neither text nor a whole number'),
         ({"who": 1, "what": 2, "when": "noon"}, "time = \"when\": time 'noon' is not a number of milliseconds"),
-        ({"who": 1, "what": 2, "when": 5}, "bad_time: event_time 5 ms is not between 2000 and 2099"),
+        ({"who": 1, "what": 2, "when": 5}, "bad_time: event_time 5 ms is not between 1990 and 2099"),
         ({"who": 1, "what": 2, "when": NOON - 10**9}, "times_apart"),
         ({"who": "u" * 300, "what": 2, "when": NOON}, "wrong_type"),
         (7, 'user = "who": the record is 7, and no who'),
