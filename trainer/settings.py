@@ -27,7 +27,7 @@ class FullRetrain(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     batch: int = Field(512, ge=1)
-    min_steps: int = Field(50, ge=1)
+    min_steps: int = Field(200, ge=1)
     objective: Literal["listwise", "triplet_hinge", "triplet_logistic", "bpr", "pointwise"] = "listwise"
     margin: float = Field(1.0, gt=0)
     negatives_per_click: int = Field(2, ge=1, le=64)
