@@ -14,7 +14,7 @@ from contracts.arrays import Floats
 from trainer.evaluation.clicks import Asked, Clicks, History
 from trainer.evaluation.profiles import Profiles, matrix
 
-FACTORS, REGULARIZATION, ALPHA, ITERATIONS = 64, 0.05, 10.0, 10
+FACTORS, REGULARIZATION, ALPHA, ITERATIONS = 64, 50.0, 10.0, 10
 
 
 @dataclass(frozen=True)
