@@ -1,9 +1,11 @@
 """Headline figure: samples/s of a full retrain's day on one thread of torch, against the same towers in plain torch.
 
 Two figures of ours: from committed shards to trained parameters (read, check, count, choose the vocabulary, scatter,
-shuffle, train), and the training alone, out of the shuffled files. The peer is given decoded arrays in memory and
-trains on them: a Dataset and a DataLoader, without workers and with two, negatives shared or the batch's own, whichever
-is best. The day is a synthetic one, or the clicks that `FRESHET_BENCH_DATA` names.
+shuffle, train), and the training alone, out of the shuffled files. The peer trains from a Dataset and a DataLoader,
+without workers and with two, negatives shared or the batch's own, whichever is best. From shards it reads them with the
+tfrecord package first, the vocabulary being given; for the training alone its arrays are in memory. The third figure
+sets all of ours against the peer's training alone. The day is a synthetic one, or the clicks that `FRESHET_BENCH_DATA`
+names.
 """
 
 from __future__ import annotations
@@ -26,7 +28,8 @@ from benchmarks.replay_day import Load as Clicks
 from benchmarks.rounds import Say, interleaved
 from benchmarks.runs import PARTITIONS
 from benchmarks.scratch import scratch_folder
-from benchmarks.torch_epoch import Learned, PlainModel, Rows, epoch
+from benchmarks.torch_epoch import Learned, PlainModel, Rows, epoch, read
+from contracts.errors import FreshetError
 from contracts.layout import Layout
 from streams.join import Windows
 from streams.log import TICK_MS
@@ -47,7 +50,9 @@ from trainer.translation import Translation
 TOPIC = LogTopic("events", "benchmark", PARTITIONS)
 BATCH, HALF_LIFE_MS, HOUR_MS = 2048, 1_800_000, 3_600_000
 PEER = "the same towers in plain torch, Dataset and DataLoader"
-WHOLE = Comparison("full retrain from shards to parameters, one torch thread", "samples/s", PEER, 3.0, 5.0)
+FROM_SHARDS = "the same towers in plain torch, tfrecord's reader and DataLoader"
+WHOLE = Comparison("full retrain from shards to parameters, one torch thread", "samples/s", FROM_SHARDS, 3.0, 5.0)
+IN_MEMORY = Comparison(WHOLE.figure, "samples/s", f"{PEER}, its arrays in memory")
 TRAINING = Comparison("full retrain, training alone, one torch thread", "samples/s", PEER, 3.0, 5.0)
 FULL, QUICK = Clicks(200_000, 0, 5), Clicks(5_000, 0, 1)
 
@@ -134,9 +139,20 @@ def _sides(layout: Layout, losses: Losses) -> dict[str, Callable[[], float]]:
         loss_of = model.shared if negatives == "shared" else model.in_batch
         return epoch(model, rows, workers, loss_of, BATCH)
 
+    def from_shards() -> Learned:
+        torch.manual_seed(1)
+        started = time.perf_counter()
+        found = read(_paths(layout), known)
+        model = PlainModel(starting_towers(known, None, 1), starting_rows(known, None, 1), day.clicks, settings.retrain)
+        learned = epoch(model, found, 0, model.shared, BATCH)
+        if len(found) != len(rows):
+            raise FreshetError(f"the peer read {len(found)} samples of {len(rows)}")
+        return Learned(len(found) / (time.perf_counter() - started), learned.loss)
+
     sides: dict[str, Callable[[], float]] = {
         "whole": lambda: losses.keep("whole", _whole(layout, settings)),
         "training": lambda: losses.keep("training", _alone(layout, settings)),
+        "peer from shards": lambda: losses.keep("peer from shards", from_shards()),
     }
     for workers, negatives in ((0, "shared"), (2, "shared"), (0, "in-batch")):
         name = f"{negatives} negatives, {workers} workers"
@@ -145,18 +161,25 @@ def _sides(layout: Layout, losses: Losses) -> dict[str, Callable[[], float]]:
 
 
 def _figures(found: dict[str, list[float]], losses: Losses, described: str) -> list[Figure]:
-    peers = [name for name in found if name not in {"whole", "training"}]
+    peers = [name for name in found if name not in {"whole", "training", "peer from shards"}]
     best = max(peers, key=lambda name: median(found[name]))
     compared_loss = f"mean loss of the epoch: ours {amount(median(losses.of['whole']))} nats, the peer's with shared "
     compared_loss += f"negatives {amount(median(losses.of['shared negatives, 0 workers']))}"
     peer = "; ".join(f"{name}: {spread(found[name])}" for name in peers)
-    note = (
-        f"{described}, d = 64, batch {BATCH:,}, 1,024 shared negatives, one epoch; {compared_loss}. The peer's arrays "
-        f"are decoded and in memory; at its best with {best} ({peer})."
-    )
+    note = f"{described}, d = 64, batch {BATCH:,}, 1,024 shared negatives, one epoch; {compared_loss}"
+    in_memory = f"The peer's arrays are decoded and in memory; at its best with {best} ({peer})."
     machine = this_machine()
-    read = "Reading, checking and decoding of shards, vocabulary and shuffle included on our side alone"
+    reads = (
+        "The peer reads with the tfrecord package, into arrays; it checks and counts nothing, its vocabulary is given"
+    )
+    alone = "Reading, checking and decoding of shards, vocabulary and shuffle included on our side alone"
     return [
-        compared(WHOLE, found["whole"], found[best], machine, f"{read}. {note}"),
-        compared(TRAINING, found["training"], found[best], machine, f"Out of the shuffled files. {note}"),
+        compared(WHOLE, found["whole"], found["peer from shards"], machine, f"{reads}. {note}."),
+        compared(TRAINING, found["training"], found[best], machine, f"Out of the shuffled files. {note}. {in_memory}"),
+        compared(IN_MEMORY, found["whole"], found[best], machine, f"{alone}. {note}. {in_memory}"),
     ]
+
+
+def _paths(layout: Layout) -> list[Path]:
+    chains = open_topic(layout, TOPIC.name).chains
+    return [chain.directory / file.name for chain in chains for entry in chain.entries() for file in entry.files]

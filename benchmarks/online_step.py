@@ -45,6 +45,12 @@ FROM_SAMPLES = "online update from decoded samples to committed rows, one thread
 ROWS = Comparison(FROM_SAMPLES, "samples/s", PEER, 1.0, 3.0)
 IN_BATCH = Comparison(FROM_SAMPLES, "samples/s", IN_BATCH_PEER, 5.0)
 UPDATE = Comparison("online worker, scoring of every block included, one thread", "samples/s", PEER)
+REBASE = Comparison(
+    "highest rate of clicks at which a rebase at noon catches up in 30 minutes, one thread",
+    "samples/s",
+    "the online worker folding on",
+)
+CATCHING_UP = 0.5 / (12 + 0.5)  # half an hour of folding is worth twelve hours of clicks and those that come meanwhile
 
 
 @dataclass(frozen=True)
@@ -160,4 +166,11 @@ def _figures(found: dict[str, list[float]], load: Load) -> list[Figure]:
         compared(ROWS, found["rows"], theirs, machine, f"{ours}. {peer}"),
         compared(IN_BATCH, found["rows"], found["in batch"], machine, in_batch),
         compared(UPDATE, found["update"], theirs, machine, whole),
+        compared(
+            REBASE,
+            [rate * CATCHING_UP for rate in found["update"]],
+            found["update"],
+            machine,
+            "The samples of twelve hours, and those that come in the meantime, are folded onto the new base.",
+        ),
     ]

@@ -2,25 +2,30 @@
 
 Rows in `nn.Embedding(sparse=True)` under SparseAdam, dense parameters under Adam, one softmax over the clicked item and
 1,024 negatives that a batch shares, drawn by clicks^0.75 with logQ, accidental hits removed; or the batch's own items.
+It is given arrays in memory, or reads the shards with the tfrecord package.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
+import tfrecord
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
 from contracts.arrays import Floats, Integers
+from contracts.sample_columns import CONTINUOUS, DISCRETE
 from trainer.epoch import TrainingRows
 from trainer.full_model import StartingRows
 from trainer.settings import FullRetrain
+from trainer.starting_point import Known
 from trainer.towers import TwoTowers, no_features
 
 _Row = tuple[int, int, Integers, Floats]
@@ -108,6 +113,38 @@ def epoch(
             model.descend(loss)
             total += loss.item() * len(users)
     return Learned(len(rows) / (time.perf_counter() - started), total / len(rows))
+
+
+def read(paths: Iterable[Path], known: Known) -> Rows:
+    """Read a day's shards as one would: the tfrecord package's reader, and a dictionary per vocabulary.
+
+    The vocabulary is given, and nothing is checked or counted. Samples of unknown items are left out, as ours are.
+    """
+    users, items = ({name.encode(): at for at, name in enumerate(names)} for names in (known.users, known.items))
+    context = known.towers.context
+    codes = [(f"{DISCRETE}{f.name}", {v.encode(): at for at, v in enumerate(f.values, 1)}) for f in context.discrete]
+    numbers = [(f"{CONTINUOUS}{f.name}", f.mean, f.deviation) for f in context.continuous]
+    found: list[tuple[int, int, list[int], list[float]]] = []
+    for path in paths:
+        for record in tfrecord.tfrecord_loader(str(path), None, None):
+            item = items.get(record["item_id"])
+            if item is not None:
+                coded = [known_values.get(record.get(name, b""), 0) for name, known_values in codes]
+                real = [
+                    (float(record[n][0]) - mean) / deviation if n in record else 0.0 for n, mean, deviation in numbers
+                ]
+                found.append((users[record["user_id"]], item, coded, real))
+    at_users, at_items, coded_all, real_all = zip(*found, strict=True)
+    shape = len(found), len(numbers)
+    return Rows(
+        TrainingRows(
+            np.array(at_users, dtype=np.int64),
+            np.array(at_items, dtype=np.int64),
+            np.array(coded_all, dtype=np.int64).reshape(len(found), len(codes)),
+            np.array(real_all, dtype=np.float32).reshape(shape),
+            np.zeros((len(found), 0), dtype=np.int64),
+        )
+    )
 
 
 def _table(rows: Floats) -> nn.Embedding:
