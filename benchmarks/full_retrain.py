@@ -106,7 +106,7 @@ def _day(topic: Topic) -> Day:
 
 
 def _trained(known: Known, day: Epoch, settings: FullRetrain) -> Learned:
-    model = FullModel(starting_towers(known, None, 1), starting_rows(known, None, 1), settings)
+    model = FullModel(starting_towers(known, None, 1), starting_rows(known, None, 1), known.content, settings)
     started = time.perf_counter()
     loss = model.train(day, lambda done, total: None)
     return Learned(day.size / (time.perf_counter() - started), loss)

@@ -26,7 +26,7 @@ from trainer.epoch import TrainingRows
 from trainer.full_model import StartingRows
 from trainer.settings import FullRetrain
 from trainer.starting_point import Known
-from trainer.towers import TwoTowers, no_features
+from trainer.towers import TwoTowers
 
 _Row = tuple[int, int, Integers, Floats]
 
@@ -98,7 +98,8 @@ class PlainModel:
             optimiser.step()
 
     def _vectors(self, items: Tensor) -> Tensor:
-        vectors: Tensor = self.towers.item(self._items(items), *no_features(len(items)))
+        nothing = torch.zeros(len(items), 0, dtype=torch.int64), torch.zeros(len(items), 0)
+        vectors: Tensor = self.towers.item(self._items(items), *nothing)
         return vectors
 
 

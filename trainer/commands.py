@@ -7,6 +7,7 @@ import signal
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from contracts import command_line, days
@@ -31,6 +32,7 @@ class RetrainArguments:
     parent: str
     calibrate: bool
     accept: str
+    items: Path | None
 
 
 @dataclass(frozen=True)
@@ -68,12 +70,19 @@ def parse_retrain(argv: Sequence[str]) -> RetrainArguments:
         metavar="REASON",
         help="train on a day unlike those before it, and say why",
     )
+    made.add_argument(
+        "--items",
+        type=Path,
+        metavar="FILE",
+        help="what items are about: item events, a JSON line each (a whole log will do), for the item tower; the first "
+        "base of a lineage decides which features are used",
+    )
     made.add_argument("--no-calibrate", action="store_true", help="keep the online settings as they are configured")
     given = made.parse_args(argv)
     parent = "" if given.from_scratch else given.parent
     layout, calibrate = command_line.layout(given), not given.no_calibrate
     days = tuple(given.day)
-    return RetrainArguments(layout, given.topic, days, given.day_zone, parent, calibrate, given.accept_day)
+    return RetrainArguments(layout, given.topic, days, given.day_zone, parent, calibrate, given.accept_day, given.items)
 
 
 def parse_online(argv: Sequence[str]) -> OnlineArguments:
@@ -98,6 +107,7 @@ def parse_online(argv: Sequence[str]) -> OnlineArguments:
 def retrain(argv: Sequence[str]) -> int:
     """Run `freshet trainer retrain`."""
     arguments = parse_retrain(argv)
+    from trainer.item_content import read_catalogue
     from trainer.progress import DayBars
     from trainer.retrain import RetrainPlan
     from trainer.retrain import retrain as run
@@ -107,7 +117,9 @@ def retrain(argv: Sequence[str]) -> int:
     settings = TrainerSettings.load(**zone)
     if not arguments.calibrate:
         settings = settings.model_copy(update={"retrain": settings.retrain.model_copy(update={"calibrate": False})})
-    plan = RetrainPlan(arguments.topic or settings.topic, arguments.days, arguments.parent, settings, arguments.accept)
+    catalogue = read_catalogue(arguments.items) if arguments.items else None
+    what = (arguments.topic or settings.topic, arguments.days, arguments.parent)
+    plan = RetrainPlan(*what, settings, arguments.accept, catalogue)
     with DayBars() as bars:
         base = run(arguments.layout, plan, bars.advance)
     _print_base(base)

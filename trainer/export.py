@@ -31,7 +31,8 @@ from contracts.errors import FreshetError
 from contracts.features import FeatureSpec
 from trainer.epoch import TrainingRows
 from trainer.full_model import StartingRows
-from trainer.towers import FEATURE_WIDTH, TINY, FeatureInput, ItemTower, TwoTowers, UserTower, no_features
+from trainer.item_content import Content
+from trainer.towers import FEATURE_WIDTH, TINY, FeatureInput, ItemTower, TwoTowers, UserTower
 
 OPSET, IR_VERSION = 17, 8
 TOLERANCE = 1e-4
@@ -100,7 +101,7 @@ def run(model: bytes, id_embedding: Floats, codes: Integers, numbers: Floats) ->
 
 
 def checked(
-    towers: TwoTowers, rows: StartingRows, day: TrainingRows, vectors: Floats
+    towers: TwoTowers, rows: StartingRows, content: Content, day: TrainingRows, vectors: Floats
 ) -> tuple[dict[str, bytes], dict[str, float]]:
     """Return the three files of a base, computed to be what torch computes on rows of `day`, and how they compare.
 
@@ -115,12 +116,12 @@ def checked(
     codes, numbers = day.codes[:CHECKED_ROWS], day.numbers[:CHECKED_ROWS]
     id_embedding = rows.common + rows.own[day.users[:CHECKED_ROWS]]
     items = rows.items[:CHECKED_ROWS]
-    no_codes, no_numbers = no_features(len(items))
+    about = content.inputs(slice(CHECKED_ROWS))
     with torch.no_grad():
         wanted = towers.user(*map(torch.from_numpy, (id_embedding, codes, numbers))).numpy()
-        item_wanted = towers.item(torch.from_numpy(items), no_codes, no_numbers).numpy()
+        item_wanted = towers.item(torch.from_numpy(items), *about).numpy()
     _check_equal("user tower", run(files[bases.USER_TOWER], id_embedding, codes, numbers), wanted)
-    _check_equal("item tower", run(files[bases.ITEM_TOWER], items, no_codes.numpy(), no_numbers.numpy()), item_wanted)
+    _check_equal("item tower", run(files[bases.ITEM_TOWER], items, *(each.numpy() for each in about)), item_wanted)
     int8 = run(files[bases.USER_TOWER_INT8], id_embedding, codes, numbers)
     ours = run(files[bases.USER_TOWER], id_embedding, codes, numbers)
     agreement = top_agreement(ours @ vectors.T + rows.biases, wanted @ vectors.T + rows.biases)

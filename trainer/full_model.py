@@ -13,12 +13,13 @@ from torch import Tensor, nn
 from contracts.arrays import Flags, Floats, Integers
 from trainer.distinct_rows import distinct_rows
 from trainer.epoch import Epoch, TrainingRows
+from trainer.item_content import Content
 from trainer.negatives import CountSampler, numbers_of
 from trainer.objective import batch_loss, hard_loss, loss_of
 from trainer.row_adam import RowAdam
 from trainer.sampled_softmax import BatchScores, competing, sampled_softmax
 from trainer.settings import FullRetrain
-from trainer.towers import TwoTowers, no_features, user_vector
+from trainer.towers import TwoTowers, user_vector
 
 NO_HARD = np.zeros((0, 0), dtype=np.int64)
 
@@ -34,10 +35,10 @@ class StartingRows:
 
 
 class FullModel:
-    """The towers and their tables, and both optimisers; `train` runs one day."""
+    """The towers and their tables, and both optimisers; `train` runs one day. `content`: of all items."""
 
-    def __init__(self, towers: TwoTowers, rows: StartingRows, settings: FullRetrain) -> None:
-        self.towers, self._settings = towers, settings
+    def __init__(self, towers: TwoTowers, rows: StartingRows, content: Content, settings: FullRetrain) -> None:
+        self.towers, self._content, self._settings = towers, content, settings
         self.common = nn.Parameter(torch.tensor(rows.common))
         self.own, self.items, self.biases = _table(rows.own), _table(rows.items), _table(rows.biases[:, None])
         self._dense = torch.optim.Adam(
@@ -96,7 +97,7 @@ class FullModel:
         own, rows, biases = self._own.gather(users), self._items.gather(items), self._biases.gather(items)
         id_embedding = self.common + own[torch.from_numpy(user_at)] * torch.from_numpy(keep)[:, None]
         vectors = user_vector(id_embedding + self._context_vectors(batch), self.towers.user.towers)
-        found = BatchScores(vectors, self.towers.item(rows, *no_features(len(items))), biases[:, 0])
+        found = BatchScores(vectors, self.towers.item(rows, *self._content.inputs(items)), biases[:, 0])
         clicked_at, drawn_at, hard_at = np.split(item_at, np.cumsum([len(batch), len(negatives[0])]))
         clicked = found.of(clicked_at)
         loss = self._easy_loss(found, clicked, (clicked_at, drawn_at), negatives[1])
@@ -129,10 +130,10 @@ class FullModel:
         return loss_of(clicked, scores, torch.from_numpy(log_expected), usable, self._settings)
 
 
-def item_vectors(towers: TwoTowers, embeddings: Floats) -> Floats:
-    """Return the vectors of all items, float32 [n, d], from their id embeddings."""
+def item_vectors(towers: TwoTowers, embeddings: Floats, content: Content) -> Floats:
+    """Return the vectors of all items, float32 [n, d], from their id embeddings and content."""
     with torch.no_grad():
-        vectors: Tensor = towers.item(torch.from_numpy(embeddings), *no_features(len(embeddings)))
+        vectors: Tensor = towers.item(torch.from_numpy(embeddings), *content.inputs())
     return vectors.numpy()
 
 

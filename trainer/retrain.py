@@ -33,13 +33,15 @@ from contracts.arrays import Integers, pack
 from contracts.bases import Base, BaseStore, Items, OnlineSettings, OpenBase
 from contracts.days import last_date
 from contracts.errors import UsageError
+from contracts.features import FeatureSpec
 from contracts.layout import Layout
-from trainer import export, lineage
+from trainer import export, item_content, lineage
 from trainer.calibration import EVERYTHING, Calibration, Trial, Trials, Yesterday, nothing, search
 from trainer.day_scan import Scan
 from trainer.day_statistics import STATISTICS, DayStatistics, of_base, packed, require_sound
 from trainer.epoch import NO_ROWS, Scattered, TrainingRows
 from trainer.full_model import FullModel, item_vectors
+from trainer.item_content import CONTENT, Catalogue
 from trainer.one_thread import one_thread
 from trainer.settings import TrainerSettings
 from trainer.starting_point import Known, know, starting_rows, starting_towers
@@ -54,7 +56,8 @@ CALIBRATION = "calibration.json"
 class RetrainPlan:
     """What to train: days (YYYY-MM-DD, or spans) of a topic, in order, on top of `parent` (an id, `newest`, or "").
 
-    `accept`: why days that are unlike those before them are trained on all the same; it goes on record.
+    `accept`: why days that are unlike those before them are trained on all the same; it goes on record. `catalogue`:
+    what the items are about; the first base of a lineage decides which of their features are used.
     """
 
     topic: str
@@ -62,6 +65,7 @@ class RetrainPlan:
     parent: str
     settings: TrainerSettings
     accept: str = ""
+    catalogue: Catalogue | None = None
 
 
 @dataclass(frozen=True)
@@ -113,7 +117,7 @@ def retrain(layout: Layout, plan: RetrainPlan, progress: Progress = lambda what,
     with one_thread(), _scratch(layout.shuffled_day(start.base_id, secrets.token_hex(6))) as folder:
         # Step 3: scan
         scanned = _scan(start, plan, calibration.chosen.online, folder, progress)
-        known = know(scanned.scan, start.parent, plan.settings)
+        known = know(scanned.scan, start.parent, plan.settings, plan.catalogue)
         # Step 4: train
         trained = _train(start, scanned, known, plan.settings, progress)
         # Step 5: export
@@ -137,6 +141,8 @@ def _find(layout: Layout, plan: RetrainPlan) -> _Start:
     if parent:
         lineage.check_shape(parent, settings.towers)
     parts = [part.model_dump() for part in (settings.towers, settings.retrain, settings.online)]
+    if plan.catalogue:
+        parts.append({"catalogue": plan.catalogue.digest})
     parts.append({"publish_interval_ms": settings.publish_interval_ms})  # settings are calibrated for it
     log = (topic.topic_id, settings.day_zone, plan.days, days[0].first, days[-1].next)
     what = msgspec.json.encode((parent.digest if parent else "", log, parts), order="sorted")
@@ -189,7 +195,7 @@ def _scan(start: _Start, plan: RetrainPlan, online: OnlineSettings, folder: Path
 def _train(start: _Start, scanned: _Scanned, known: Known, settings: TrainerSettings, progress: Progress) -> _Trained:
     seed, scan = settings.retrain.seed, scanned.scan
     towers = starting_towers(known, start.parent, seed)
-    model = FullModel(towers, starting_rows(known, start.parent, seed), settings.retrain)
+    model = FullModel(towers, starting_rows(known, start.parent, seed), known.content, settings.retrain)
     translation = Translation(scan, known.items, known.towers.context)
     count, loss, looked_at = 0, 0.0, translation.rows(NO_ROWS)
     for day, clicks in scanned.days:
@@ -206,16 +212,18 @@ def _train(start: _Start, scanned: _Scanned, known: Known, settings: TrainerSett
 
 def _files(trained: _Trained, scan: Scan) -> tuple[dict[str, bytes], dict[str, float]]:
     rows, towers, known = trained.model.finished_rows(), trained.model.towers, trained.known
-    vectors = item_vectors(towers, rows.items)
+    vectors = item_vectors(towers, rows.items, known.content)
     if not all(np.isfinite(part).all() for part in (rows.common, rows.own, rows.items, rows.biases, vectors)):
         raise UsageError(
             "the training diverged: parameters are not finite",
             hint="Lower dense_step and row_step in [retrain] of trainer.toml; no base was written.",
         )
-    tower_files, metrics = export.checked(towers, rows, trained.looked_at, vectors)
+    tower_files, metrics = export.checked(towers, rows, known.content, trained.looked_at, vectors)
     trend, users = scan.trend.counts(), scan.state.table(rows.own)
+    about = {CONTENT: item_content.packed(known.content)} if known.towers.content != FeatureSpec() else {}
     return {
         **tower_files,
+        **about,
         bases.DENSE: towers.packed(),
         bases.USERS: bases.pack_user_table(rows.common, users),
         bases.ITEMS: bases.pack_items(Items(known.items, rows.items, vectors, rows.biases)),

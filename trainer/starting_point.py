@@ -10,9 +10,9 @@ import torch
 from contracts import bases
 from contracts.bases import OpenBase, Towers
 from contracts.errors import UsageError
-from contracts.features import FeatureSpec
 from trainer.day_scan import Scan
 from trainer.full_model import StartingRows
+from trainer.item_content import Catalogue, Content, choose_content, content_of
 from trainer.negatives import numbers_of
 from trainer.settings import TrainerSettings
 from trainer.towers import TwoTowers, load
@@ -23,15 +23,17 @@ ITEM_SPREAD = 0.125
 
 @dataclass(frozen=True)
 class Known:
-    """Ids in the order of the tables (the parent's first), clicks per item of the lineage, shape of the towers."""
+    """Ids in the order of the tables (the parent's first), clicks per item of the lineage, shape of the towers, and
+    what the items are about."""
 
     users: list[str]
     items: list[str]
     item_counts: dict[str, float]
     towers: Towers
+    content: Content
 
 
-def know(scan: Scan, parent: OpenBase | None, settings: TrainerSettings) -> Known:
+def know(scan: Scan, parent: OpenBase | None, settings: TrainerSettings, catalogue: Catalogue | None = None) -> Known:
     """Return what the new base will know. A warm start keeps the parent's features: its towers were made for them.
 
     Raises `UsageError` when no item has enough clicks.
@@ -45,11 +47,12 @@ def know(scan: Scan, parent: OpenBase | None, settings: TrainerSettings) -> Know
         )
     shape = settings.towers
     if parent:
-        context = parent.manifest.towers.context
+        context, content = parent.manifest.towers.context, parent.manifest.towers.content
     else:
         context = choose_features(scan.contexts, scan.features, settings.retrain)
-    towers = Towers(shape.width, shape.hidden, shape.score, shape.temperature, context, FeatureSpec())
-    return Known(scan.users.texts(), items, counts, towers)
+        content = choose_content(catalogue, settings.retrain)
+    towers = Towers(shape.width, shape.hidden, shape.score, shape.temperature, context, content)
+    return Known(scan.users.texts(), items, counts, towers, content_of(items, content, catalogue, parent))
 
 
 def starting_towers(known: Known, parent: OpenBase | None, seed: int) -> TwoTowers:

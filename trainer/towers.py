@@ -127,8 +127,3 @@ def queries(z: Floats, towers: Towers) -> Floats:
         return z
     length = np.maximum(np.sqrt(np.vecdot(z, z)), np.float32(TINY))
     return np.asarray(z / (length * np.float32(towers.temperature))[:, None], dtype=np.float32)
-
-
-def no_features(count: int) -> tuple[Tensor, Tensor]:
-    """Return codes and numbers of `count` rows for a tower without features."""
-    return torch.zeros(count, 0, dtype=torch.int64), torch.zeros(count, 0)

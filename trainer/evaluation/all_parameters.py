@@ -13,6 +13,7 @@ from trainer.epoch import TrainingRows, in_memory
 from trainer.evaluation.clicks import NOT_A_CANDIDATE, Asked, Clicks
 from trainer.evaluation.rows import Ground
 from trainer.full_model import FullModel, StartingRows, item_vectors
+from trainer.item_content import of_base
 from trainer.settings import FullRetrain
 from trainer.towers import load
 
@@ -30,8 +31,9 @@ class AllParameters:
         codes, numbers = FeatureEncoder(base.manifest.towers.context).encode(ground.day.samples.contexts)
         self._codes, self._numbers, self._ground = codes, numbers, ground
         rows = StartingRows(base.common, _own(base, row_at), base.items.embeddings, base.items.biases)
+        self._content = of_base(base)
         towers = load(base.manifest.towers, base.file(bases.DENSE), bases.DENSE)
-        self._model = FullModel(towers, rows, FullRetrain(batch=BATCH, min_steps=1, seed=seed))
+        self._model = FullModel(towers, rows, self._content, FullRetrain(batch=BATCH, min_steps=1, seed=seed))
         self._name, self._seed = f"{base.digest} online", seed
         self._window, self._turned = 0, self._items()
 
@@ -58,7 +60,8 @@ class AllParameters:
         self._window, self._turned = self._window + 1, self._items()
 
     def _items(self) -> torch.Tensor:
-        return torch.from_numpy(item_vectors(self._model.towers, self._model.items.weight.numpy(force=True)).T)
+        embeddings = self._model.items.weight.numpy(force=True)
+        return torch.from_numpy(item_vectors(self._model.towers, embeddings, self._content).T)
 
 
 def _own(base: OpenBase, row_at: Integers) -> Floats:

@@ -39,6 +39,7 @@ class EvaluateArguments:
     seeds: int
     quick: bool
     accept: str
+    items: Path | None
     json: Path | None
     report: Path | None
 
@@ -65,6 +66,9 @@ def parse_evaluate(argv: Sequence[str]) -> EvaluateArguments:
         "position (default of a log without two days)",
     )
     made.add_argument("--accept-day", default="", metavar="REASON", help="judge though a day is unlike those before it")
+    made.add_argument(
+        "--items", type=Path, metavar="FILE", help="what items are about, as `freshet trainer retrain` takes it"
+    )
     made.add_argument("--day-zone", help="time zone of the days, e.g. America/Sao_Paulo (default: the setting)")
     made.add_argument("--interval", type=_interval, default=1_800_000, metavar="30m", help="publish so often (30m)")
     made.add_argument("--partitions", type=command_line.positive, default=1, help="fold the day by so many (1)")
@@ -86,6 +90,7 @@ def parse_evaluate(argv: Sequence[str]) -> EvaluateArguments:
         1 if given.quick else given.seeds,
         given.quick,
         given.accept_day,
+        given.items,
         given.json,
         given.report,
     )
@@ -100,6 +105,7 @@ def evaluate(argv: Sequence[str]) -> int:
     from trainer.evaluation.protocol import EvaluationPlan, run_seed
     from trainer.evaluation.split import BY_POSITION, split
     from trainer.evaluation.summary import summarise
+    from trainer.item_content import read_catalogue
     from trainer.progress import DayBars
     from trainer.training_days import open_topic
 
@@ -116,6 +122,7 @@ def evaluate(argv: Sequence[str]) -> int:
         arguments.quick,
         settings,
         arguments.accept or (BY_POSITION if parts.by_position else ""),
+        read_catalogue(arguments.items) if arguments.items else None,
     )
     with DayBars() as bars:
         runs = [run_seed(plan, seed, bars.advance) for seed in seeds]

@@ -25,6 +25,7 @@ from trainer.evaluation.metrics import figures
 from trainer.evaluation.popularity import MixedWithPopularity
 from trainer.evaluation.rows import FrozenRows
 from trainer.evaluation.stage import Stage, set_up
+from trainer.item_content import Catalogue
 from trainer.one_thread import one_thread
 from trainer.retrain import RetrainPlan, retrain
 from trainer.settings import TrainerSettings
@@ -41,6 +42,7 @@ class EvaluationPlan:
 
     `partitions`: by how many the test day is folded. `quick`: one night is calibrated, and what takes long is left out.
     `accept`: why base days unlike those before them are taken all the same. Days may be spans (`contracts.days`).
+    `catalogue`: what the items are about.
     """
 
     layout: Layout
@@ -52,6 +54,7 @@ class EvaluationPlan:
     quick: bool
     settings: TrainerSettings
     accept: str = ""
+    catalogue: Catalogue | None = None
 
     @property
     def interval_ms(self) -> int:
@@ -99,7 +102,8 @@ def _nights(plan: EvaluationPlan, seed: int, progress: Progress) -> Iterator[Ope
         calibrate = plan.settings.retrain.calibrate and (not plan.quick or number == len(plan.base_days))
         trained = plan.settings.retrain.model_copy(update={"seed": seed, "calibrate": calibrate})
         settings = plan.settings.model_copy(update={"retrain": trained})
-        base = retrain(plan.layout, RetrainPlan(plan.topic, (name,), parent, settings, plan.accept), progress)
+        what = RetrainPlan(plan.topic, (name,), parent, settings, plan.accept, plan.catalogue)
+        base = retrain(plan.layout, what, progress)
         parent = base.manifest.base_id
         yield base
 
