@@ -26,6 +26,7 @@ from trainer.towers import TINY
 
 NEVER = np.float32(-1e30)
 LARGEST = np.float32(1e12)
+MOST_BOUND = 20.0  # e^-40 is a float32 still
 
 
 class Rivals(NamedTuple):
@@ -80,12 +81,15 @@ class BlockFold:
         self.settings = settings
         self._towers: Towers = base.manifest.towers
         self._vectors = base.items.vectors
+        longest = float(np.sqrt(np.vecdot(self._vectors, self._vectors).max(initial=0.0)))
+        at_most = longest / self._towers.temperature if self._towers.score == "cosine" else np.inf
+        self._bound = np.float32(at_most) if at_most <= MOST_BOUND else None
 
     def step(self, block: Block, common: Floats) -> Stepped:
         """Return the rows after `block`, which were `common` and `block.own` before it. Nothing is changed in place."""
         settings = self.settings
         with np.errstate(over="ignore", invalid="ignore"):
-            scene = _Scene(block, self._vectors[block.targets], common, self._towers)
+            scene = self._scene(block, common)
             row = common
             if settings.common_step:
                 for _ in range(settings.common_steps):
@@ -98,7 +102,10 @@ class BlockFold:
 
     def gradients(self, block: Block, common: Floats, temperature: float) -> Floats:
         """Return the gradient at h, float32 [B, d], of each sample's loss with logits divided by `temperature`."""
-        return _Scene(block, self._vectors[block.targets], common, self._towers).gradients(temperature)
+        return self._scene(block, common).gradients(temperature)
+
+    def _scene(self, block: Block, common: Floats) -> _Scene:
+        return _Scene(block, self._vectors[block.targets], common, self._towers, self._bound)
 
     def _own(self, block: Block, scene: _Scene) -> Floats:
         settings, users = self.settings, len(block.own)
@@ -115,11 +122,14 @@ class _Scene:
     """A block's samples against their rivals, as the common row moves.
 
     `_dots`: float32 [B, M], h . v of the rivals, NEVER where the rival is the clicked item. `_clicked`: float32 [B].
-    Samples whose h is not finite are taken out of `learns`.
+    Samples whose h is not finite are taken out of `learns`. `bound`: no q . v is larger (None: that is not known).
     """
 
-    def __init__(self, block: Block, target_vectors: Floats, common: Floats, towers: Towers) -> None:
-        self._block, self._targets, self._towers = block, target_vectors, towers
+    def __init__(
+        self, block: Block, target_vectors: Floats, common: Floats, towers: Towers, bound: np.float32 | None
+    ) -> None:
+        self._block, self._targets, self._towers, self._bound = block, target_vectors, towers, bound
+        self._ones = np.ones(len(block.rivals.at), np.float32)
         h = common + block.own[block.user_at] + block.context
         sound = np.vecdot(h, h) < LARGEST
         self.learns: Flags = block.learns & sound
@@ -173,13 +183,18 @@ class _Scene:
         """Return the chances of the rivals, [B, M], and of the clicked item, [B], not yet divided by their sum, [B]."""
         block, by = self._block, np.float32(1 / temperature)
         logits = self._dots * (scale * by)[:, None]
-        logits += block.offset * by - block.rivals.log_expected
         clicked = self._clicked * (scale * by) + block.target_offset * by
-        top = np.maximum(logits.max(axis=1), clicked)
-        logits -= top[:, None]
+        offset = block.offset * by - block.rivals.log_expected
+        if self._bound is None:
+            logits += offset
+            top = np.maximum(logits.max(axis=1), clicked)
+            logits -= top[:, None]
+        else:  # one for all samples, and never far above what is largest
+            top = self._bound * by + max(offset.max(), (block.target_offset * by).max())
+            logits += offset - top
         chances: Floats = np.exp(logits, out=logits)
         clicked = np.exp(clicked - top)
-        return chances, clicked, chances.sum(axis=1) + clicked
+        return chances, clicked, chances @ self._ones + clicked
 
     def _along(self, chances: Floats, clicked: Floats, total: Floats, length: Floats) -> Floats:
         """Return the part of the gradient at q along h, float32 [B]."""

@@ -14,10 +14,11 @@ from trainer.block_learner import BlockLearner
 
 @dataclass(frozen=True)
 class DeltaContent:
-    """All that changed since the last commit: `changes` without rows, and the rows."""
+    """All that changed since the last commit: `changes` without rows, the rows, and who of them waited until now."""
 
     changes: Changes
     rows: RowTable
+    admitted: frozenset[str]
 
     @property
     def data(self) -> bytes:
@@ -27,7 +28,7 @@ class DeltaContent:
     @property
     def keys(self) -> dict[bytes, bytes | None]:
         """What the state DB has to be told."""
-        return row_cache.encode(self.changes, self.rows)
+        return row_cache.encode(self.changes, self.rows, self.admitted)
 
 
 def content(learner: BlockLearner, boundary: int) -> DeltaContent:
@@ -35,7 +36,7 @@ def content(learner: BlockLearner, boundary: int) -> DeltaContent:
     rows = learner.rows
     gone = set(rows.expire(boundary))
     changes = Changes(rows.common, rows.common_samples, {}, gone, learner.trend.fresh(), rows.fresh_waiting())
-    return DeltaContent(changes, rows.fresh_table())
+    return DeltaContent(changes, rows.fresh_table(), rows.fresh_admitted())
 
 
 def body(base: OpenBase, partition: int, reached: tuple[int, int], learner: BlockLearner, touched: int) -> Delta:

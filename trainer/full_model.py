@@ -85,7 +85,7 @@ class FullModel:
 
         def drawn(numbers: np.random.Generator, part: TrainingRows) -> tuple[Integers, Floats]:
             found = sampler.draw(numbers, settings.negatives)
-            return found, sampler.log_expected(found)
+            return found, sampler.log_expected(found, len(found))
 
         return drawn
 

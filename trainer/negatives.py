@@ -6,6 +6,7 @@ Philox 4x64 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3"),
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 
 import numpy as np
 
@@ -16,8 +17,12 @@ POWER = 0.75
 
 def numbers_of(name: str, block: int) -> np.random.Generator:
     """Return the random numbers of one block (its first ordinal, a step) under `name` (a base and a partition)."""
-    key = int.from_bytes(hashlib.sha256(name.encode()).digest()[:16], "little")
-    return np.random.Generator(np.random.Philox(key=key, counter=block << 192))
+    return np.random.Generator(np.random.Philox(key=_key(name), counter=block << 192))
+
+
+@lru_cache(maxsize=1024)
+def _key(name: str) -> int:
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:16], "little")
 
 
 class CountSampler:
@@ -44,6 +49,6 @@ class CountSampler:
         found = np.searchsorted(self._edges, at, side="right")
         return np.asarray(np.minimum(found, len(self._edges) - 1), dtype=np.int64)
 
-    def log_expected(self, drawn: Integers) -> Floats:
-        """Return the log of how often each drawn item is expected among them, float32 [count]: the logQ correction."""
-        return np.asarray(self._log_share[drawn] + np.log(len(drawn)), dtype=np.float32)
+    def log_expected(self, items: Integers, count: int) -> Floats:
+        """Return the log of how often each of `items`, int64 [n], is expected among `count`: the logQ correction."""
+        return np.asarray(self._log_share[items] + np.log(count), dtype=np.float32)

@@ -101,7 +101,9 @@ class OnlineWorker:
         found = self._cached() if warm else None
         self._uncached = {}
         if found is None and (found := overlay(self.layout, self.base, self.partition)[0]) is not None:
-            self._uncached = row_cache.encode(found, RowTable.of(found.rows, self.base.manifest.towers.width))
+            self._uncached = row_cache.encode(
+                found, RowTable.of(found.rows, self.base.manifest.towers.width), found.rows
+            )
         self._learner = ScoredLearner(self.tools, Start(found, self.watermark, self.base.trend))
         self._next = head.body.next_ordinal if head else self.base.manifest.cut[self.partition]
         self._follow()

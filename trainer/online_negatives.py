@@ -22,6 +22,7 @@ class BucketSampler:
         self._vectors = base.items.vectors
         self._bucket = -1
         self._sampler: CountSampler | None = None
+        self._log = np.log(np.arange(online.negatives + 1).clip(1)).astype(np.float32)
         self._every = None if online.negatives else every(self._vectors)
 
     def rivals(self, ordinal: int, now: int, trend: TrendCounts) -> Rivals:
@@ -32,8 +33,8 @@ class BucketSampler:
         if self._sampler is None or start != self._bucket:
             self._bucket, self._sampler = start, CountSampler(trend.clicks(start) + self._online.floor)
         drawn = self._sampler.draw_spread(numbers_of(self._name, ordinal), self._online.negatives)
-        log_expected = self._sampler.log_expected(drawn)
-        first = np.flatnonzero(np.diff(drawn, prepend=-1))  # they are sorted: one that was drawn n times counts n times
-        times = np.diff(first, append=len(drawn))
-        distinct = drawn[first]
-        return Rivals(distinct, self._vectors[distinct], log_expected[first] - np.log(times).astype(np.float32))
+        ends = np.flatnonzero(drawn[1:] != drawn[:-1])  # they are sorted: one that was drawn n times counts n times
+        edges = np.concatenate([[-1], ends, [len(drawn) - 1]])
+        distinct = drawn[edges[1:]]
+        log_expected = self._sampler.log_expected(distinct, len(drawn)) - self._log[edges[1:] - edges[:-1]]
+        return Rivals(distinct, self._vectors.take(distinct, axis=0), log_expected)

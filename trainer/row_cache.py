@@ -5,7 +5,7 @@ Keys: `r` + user → row, `t` + item → count, `a` + user → clicks waiting fo
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import msgspec
 import numpy as np
@@ -29,31 +29,34 @@ class _Common(msgspec.Struct, array_like=True):
     samples: int
 
 
-def encode(changes: Changes, rows: RowTable) -> dict[bytes, bytes | None]:
-    """Return the keys to write for a delta: what changed, and nothing else; its rows are those of the table."""
+def encode(changes: Changes, rows: RowTable, admitted: Iterable[str]) -> dict[bytes, bytes | None]:
+    """Return the keys to write for a delta: what changed, and nothing else; its rows are those of the table.
+
+    `admitted`: users of the table who may have waited for admission until now.
+    """
     common = _Common(changes.common.tobytes(), changes.common_samples)
     found: dict[bytes, bytes | None] = {COMMON: msgspec.msgpack.encode(common)}
     for user in changes.tombstones:
         found[ROW + user.encode()] = found[ADMISSION + user.encode()] = None
     for user, clicks in changes.admission.items():
         found[ADMISSION + user.encode()] = msgspec.msgpack.encode(clicks)
+    for user in admitted:
+        found[ADMISSION + user.encode()] = None
     found.update(_rows(rows))
     for item, count in changes.trend.items():
         found[TREND + item.encode()] = msgspec.msgpack.encode(count)
     return found
 
 
-def _rows(rows: RowTable) -> Iterator[tuple[bytes, bytes | None]]:
-    """Yield keys and values of rows; whoever has one does not wait for admission."""
+def _rows(rows: RowTable) -> Iterator[tuple[bytes, bytes]]:
+    """Yield keys and values of rows."""
     own, width = rows.own.tobytes(), rows.own.shape[1] * rows.own.itemsize
     items, codes, start = rows.rings.items, rows.rings.codes.tolist(), 0
     clicks, times = rows.evidence.clicks.tolist(), rows.evidence.last_event_time.tolist()
     for at, (user, end) in enumerate(zip(rows.users, rows.rings.ends.tolist(), strict=True)):
         ring = tuple([items[code] for code in codes[start:end]])
         packed = _Row(own[at * width : (at + 1) * width], clicks[at], times[at], ring)
-        key = user.encode()
-        yield ROW + key, msgspec.msgpack.encode(packed)
-        yield ADMISSION + key, None
+        yield ROW + user.encode(), msgspec.msgpack.encode(packed)
         start = end
 
 

@@ -48,6 +48,7 @@ class OnlineRows:
         self.common = self.shown_common = start.common
         self.common_samples = start.common_samples
         self._waiting, self._fresh_waiting = dict(start.admission), set[str]()
+        self._admitted = set[str]()
         self._slots = _Slots(self._width, list(start.rows))
         self._slot_of = {user: slot for slot, user in enumerate(start.rows)}
         for slot, row in enumerate(start.rows.values()):
@@ -93,6 +94,8 @@ class OnlineRows:
             before = self._waiting.pop(user, 0)
             if before + clicks[at] >= self._admit_after:
                 self._fresh_waiting.discard(user)
+                if before:
+                    self._admitted.add(user)
                 slots[at] = self._new_slot(user)
                 self._slots.fill(slots[at], np.zeros(self._width, np.float32), (before, -FOREVER), [])
             else:
@@ -137,9 +140,14 @@ class OnlineRows:
         """Return the users without a row who clicked since the last commit, and their clicks so far."""
         return {user: self._waiting[user] for user in self._fresh_waiting}
 
+    def fresh_admitted(self) -> frozenset[str]:
+        """Return the users who got a row since the last commit and had waited for it before."""
+        return frozenset(self._admitted)
+
     def commit(self) -> None:
         """What is fresh is in a delta: it becomes the committed state."""
         self._slots.commit()
+        self._admitted.clear()
         self._fresh_waiting.clear()
         self.shown_common = self.common
 

@@ -102,7 +102,7 @@ def test_with_negatives_the_gradient_is_that_of_the_listwise_loss_on_the_drawn_i
     sampler = CountSampler(rng.uniform(0.5, 3.0, ITEMS))
     drawn = sampler.draw_spread(numbers_of("test", 17), 64)
     vectors = torch.tensor(base.items.vectors)
-    log_expected = sampler.log_expected(drawn)
+    log_expected = sampler.log_expected(drawn, len(drawn))
     at, times = np.unique(drawn, return_counts=True)
     log_distinct = log_expected[np.searchsorted(drawn, at)] - np.log(times).astype(np.float32)
     rivals = Rivals(at, base.items.vectors[at], log_distinct)
