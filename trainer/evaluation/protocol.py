@@ -1,8 +1,8 @@
 """The protocol of `freshet evaluate`, seed by seed; nothing is chosen on the day that is judged.
 
 1. a base per night: each base day is trained on top of the one before, and calibrated by folding it onto that one.
-2. what controls and peers need chosen, chosen on the last base day, with the base of the day before: the steps of rows
-without a trend prior, and how much of yesterday's popularity is mixed in.
+2. what controls and peers need chosen, chosen before that day: the steps of rows without a trend prior on the last base
+day, with the base of the night before; how much of yesterday's popularity is mixed in on the last two of them.
 3. every arm is asked for the test day, window by window, and learns each window after it was scored.
 """
 
@@ -32,6 +32,7 @@ from trainer.settings import TrainerSettings
 from trainer.training_days import open_topic
 
 Progress = Callable[[str, int, int], None]
+CHOSEN_ON = 2
 WEIGHTS = (0.0, 0.5, 1.0, 2.0, 4.0)
 QUIET: Progress = lambda what, done, total: None  # noqa: E731
 
@@ -119,13 +120,14 @@ def _choose(
     fresh = Trial(manifest.online, manifest.own_scale)
     if len(nights) == 1:
         return Choices(fresh, fresh, 1.0, 1.0)
-    stage = set_up(nights[-2], days[:-2], days[-2], (plan.partitions, plan.interval_ms))
-    frozen = _weight(FrozenRows(stage.ground.scaled(fresh.own_scale)), stage)
+    folds = (plan.partitions, plan.interval_ms)
+    stages = [set_up(nights[at], days[: at + 1], days[at + 1], folds) for at in range(len(nights) - 1)[-CHOSEN_ON:]]
+    frozen = _weight([(FrozenRows(each.ground.scaled(fresh.own_scale)), each) for each in stages])
     als = 1.0
     if not plan.quick:
         from trainer.evaluation.ials import FrozenALS, fitted
 
-        als = _weight(FrozenALS(stage.history, fitted(stage.history, plan.seeds[0])), stage)
+        als = _weight([(FrozenALS(each.history, fitted(each.history, plan.seeds[0])), each) for each in stages])
     (before, day), base_id = plan.base_days[-2:], nights[-2].manifest.base_id
     zone = plan.settings.day_zone
     with Trials(Yesterday(plan.layout, plan.topic, base_id, before, day, zone, plan.interval_ms)) as trials:
@@ -133,9 +135,12 @@ def _choose(
     return Choices(fresh, rows, frozen, als)
 
 
-def _weight(arm: Arm, stage: Stage) -> float:
-    """Return the weight of the popularity of the day before with which a frozen arm did best."""
-    everything = np.ones(len(stage.day.clicks), dtype=np.bool_)
-    found = [judge_one(MixedWithPopularity(arm, stage.history, weight), stage.day) for weight in WEIGHTS]
-    recalls = [figures(each, everything).recall20 for each in found]
-    return WEIGHTS[int(np.argmax(recalls))]
+def _weight(judged: Sequence[tuple[Arm, Stage]]) -> float:
+    """Return the weight of the popularity of the day before with which a frozen arm finds most clicks on some days."""
+    found = np.zeros(len(WEIGHTS))
+    for arm, stage in judged:
+        everything = np.ones(len(stage.day.clicks), dtype=np.bool_)
+        for number, weight in enumerate(WEIGHTS):
+            mixed = judge_one(MixedWithPopularity(arm, stage.history, weight), stage.day)
+            found[number] += figures(mixed, everything).recall20 * np.count_nonzero(stage.day.known)
+    return WEIGHTS[int(np.argmax(found))]
