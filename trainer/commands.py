@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import signal
 import threading
 from collections.abc import Sequence
@@ -91,7 +92,7 @@ def parse_online(argv: Sequence[str]) -> OnlineArguments:
         "trainer online",
         "Fold committed samples into user rows and trend counts; commit a delta per partition and publish interval.",
         "Towers and items stay as the base has them. It may be killed at any time; started again, it goes on to the\n"
-        "same bits. At its end it prints the digest of each partition's state.",
+        "same bits. At its end it prints the digest of each partition's state, and where it owns all one of the whole.",
     )
     made.add_argument("--base", default="newest", help="id of the base to learn on (default: newest)")
     made.add_argument("--topic", help="whose shards to read (default: the setting `topic`)")
@@ -146,8 +147,11 @@ def online(argv: Sequence[str]) -> int:
     finally:
         for worker in workers:
             worker.close()
-    for partition in owned:
-        print(f"digest {base.manifest.base_id} {partition} {online_digest(layout, base, partition)}")
+    digests = [online_digest(layout, base, partition) for partition in owned]
+    for partition, digest in zip(owned, digests, strict=True):
+        print(f"digest {base.manifest.base_id} {partition} {digest}")
+    if len(owned) == base.manifest.partitions:
+        print(f"digest {base.manifest.base_id} all {hashlib.sha256(''.join(digests).encode()).hexdigest()}")
     return 0
 
 

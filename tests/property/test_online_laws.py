@@ -27,7 +27,7 @@ from trainer.online import OnlineWorker
 
 REPOSITORY = Path(__file__).parents[2]
 TASTES = Tastes()
-TWO = Log(partitions=2)
+TWO, THREE = Log(partitions=2), Log(partitions=3)
 
 
 @pytest.fixture(scope="module")
@@ -152,9 +152,53 @@ def test_kill_9_at_every_step_of_a_commit_and_around_a_block_gives_the_same_delt
         assert online_digest(layout, base, partition) in ended.stdout
 
 
-def online_process(layout: Layout, crash_at: str = "") -> subprocess.CompletedProcess[str]:
+@pytest.mark.parametrize(
+    ("workers", "sizes", "kills"),
+    [
+        (("0,1,2",), (7, 170), ("deltas.commit.3@2",)),
+        (("0,1", "2"), (1000,), ("deltas.block.after@5", "deltas.commit.1@3")),
+        (("0", "1", "2"), (40, 1, 90), ("deltas.commit.4@1", "deltas.block.before@7", "deltas.commit.0@5")),
+    ],
+)
+def test_one_two_and_three_workers_that_are_killed_on_the_way_end_at_one_digest_wherever_shards_were_cut(
+    in_three: tuple[Layout, str],
+    tmp_path: Path,
+    workers: tuple[str, ...],
+    sizes: tuple[int, ...],
+    kills: tuple[str, ...],
+) -> None:
+    trained, wanted = in_three
+    layout = Layout(tmp_path)
+    write_tastes(layout, TASTES, THREE, sizes)
+    shutil.copytree(trained.bases(), layout.bases())
+    for owned, point in zip(workers, kills, strict=True):
+        assert online_process(layout, point, owned).returncode == -signal.SIGKILL
+    for owned in workers:
+        assert online_process(layout, owned=owned).returncode == 0
+    print(whole := whole_digest(layout))
+    assert whole == wanted
+
+
+@pytest.fixture(scope="module")
+def in_three(tmp_path_factory: pytest.TempPathFactory) -> tuple[Layout, str]:
+    """A base on the first of two days of a log of three partitions, and the digest that one worker comes to."""
+    layout = Layout(tmp_path_factory.mktemp("three"))
+    write_tastes(layout, TASTES, THREE)
+    train(layout)
+    return layout, whole_digest(layout)
+
+
+def whole_digest(layout: Layout) -> str:
+    """What a worker of all partitions prints when there is nothing left to fold."""
+    ended = online_process(layout)
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout.splitlines()[-1]
+
+
+def online_process(layout: Layout, crash_at: str = "", owned: str = "") -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, **({crash.VARIABLE: crash_at} if crash_at else {})}
     command = [sys.executable, str(REPOSITORY / "freshet.py"), "trainer", "online", "--root", str(layout.root)]
+    command += ["--partitions", owned] if owned else []
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
 
 
