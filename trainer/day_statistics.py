@@ -75,7 +75,7 @@ def require_sound(day: DayStatistics, before: Sequence[DayStatistics], limits: D
 
     Without days before there is nothing to compare with: it is taken.
     """
-    reasons = list(_reasons(day, before, limits)) if before and limits.check else []
+    reasons = unlike(day, before, limits)
     if reasons:
         raise UsageError(
             f"day {day.day} is unlike the {len(before)} days before it: {'; '.join(reasons)}",
@@ -83,16 +83,21 @@ def require_sound(day: DayStatistics, before: Sequence[DayStatistics], limits: D
         )
 
 
+def unlike(day: DayStatistics, before: Sequence[DayStatistics], limits: DayLimits) -> list[str]:
+    """Return in what a day is unlike the days before it, each reason in figures; none where there is nothing before."""
+    return list(_reasons(day, before, limits)) if before and limits.check else []
+
+
 def _reasons(day: DayStatistics, before: Sequence[DayStatistics], limits: DayLimits) -> Iterator[str]:
     usual = float(np.mean([each.samples for each in before]))
     if not usual / limits.volume_factor <= day.samples <= usual * limits.volume_factor:
         yield f"{day.samples:,} samples, where {usual:,.0f} are usual"
-    later = before[1:]  # of the first day of a log everybody is new
+    later = before[1:]  # of the first day of a log everybody is new, and later ones should have ever fewer
     for name, found, shares in (
         ("by new users", day.new_users, [each.new_users for each in later]),
         ("on new items", day.new_items, [each.new_items for each in later]),
     ):
-        if shares and abs(found - np.mean(shares)) > limits.share_slack:
+        if shares and found - np.mean(shares) > limits.share_slack:
             yield f"{found:.0%} of clicks {name}, where {np.mean(shares):.0%} are usual"
     for name in sorted({name for each in before for name in each.discrete}):
         carried, found = float(np.mean([each.discrete.get(name, 0.0) for each in before])), day.discrete.get(name, 0.0)

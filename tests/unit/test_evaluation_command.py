@@ -97,13 +97,13 @@ def test_a_log_of_one_day_is_cut_by_position(tmp_path: Path) -> None:
     assert (tmp_path / f"evaluation-{DAYS[0]}.html").exists()
 
 
-def test_a_refused_day_is_judged_with_a_reason(tmp_path: Path) -> None:
+def test_a_day_that_a_retrain_would_refuse_is_judged_and_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     samples = [*Tastes(days=1).samples(), *Tastes(days=3, clicks_per_day=60).samples()[60:]]
     write_log(Layout(tmp_path), Log(), samples, MIDNIGHT + 3 * DAY_MS, (100,))
-    with pytest.raises(UsageError, match="is unlike the 1 days before it") as caught:
-        evaluate(["--root", str(tmp_path), "--quick"])
-    assert "--accept-day REASON" in caught.value.hint
-    assert evaluate(["--root", str(tmp_path), "--quick", "--accept-day", "a holiday"]) == 0
+    assert evaluate(["--root", str(tmp_path), "--quick"]) == 0
+    assert "note: a nightly retrain would refuse 2025-01-07: 60 samples, where 600 are usual" in capsys.readouterr().err
 
 
 def test_options_of_the_log_go_to_the_replay_and_name_the_folder() -> None:

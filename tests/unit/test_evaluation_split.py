@@ -11,7 +11,7 @@ from contracts.errors import MissingInput, UsageError
 from contracts.layout import Layout
 from tests.support.shards import Log
 from tests.support.tastes import DAYS, Tastes, write_tastes
-from trainer.evaluation.split import MOST_NIGHTS, by_position, split
+from trainer.evaluation.split import MOST_NIGHTS, Split, by_position, split
 from trainer.training_days import Topic, find_day, open_topic
 
 BLOCK_MS = 300_000
@@ -31,7 +31,6 @@ def sizes(topic: Topic, names: tuple[str, ...]) -> list[int]:
 def test_spans_by_position_hold_every_sample_once_and_the_test_the_share_that_was_asked_for(tmp_path: Path) -> None:
     topic = log(tmp_path, 2)
     found = split(topic, "UTC", ("", "25%"), BLOCK_MS)
-    assert found.by_position
     assert sum(sizes(topic, (*found.base, found.test))) == 1200
     assert sizes(topic, (found.test,))[0] == pytest.approx(300, abs=10)
     assert all(size == pytest.approx(300, abs=10) for size in sizes(topic, found.base))
@@ -45,9 +44,9 @@ def test_no_block_holds_clicks_of_both_sides_of_a_cut(tmp_path: Path) -> None:
 
 
 def test_a_log_of_less_than_two_days_is_cut_by_position_and_one_of_two_by_days(tmp_path: Path) -> None:
-    assert split(log(tmp_path / "one", 1), "UTC", ("", ""), BLOCK_MS).by_position
+    assert "/" in split(log(tmp_path / "one", 1), "UTC", ("", ""), BLOCK_MS).test
     found = split(log(tmp_path / "two", 2), "UTC", ("", ""), BLOCK_MS)
-    assert (found.base, found.test, found.by_position) == ((DAYS[0],), DAYS[1], False)
+    assert found == Split((DAYS[0],), DAYS[1])
 
 
 def test_there_are_two_nights_at_least_and_seven_at_most(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from tests.support.shards import Log, write_log
 from tests.support.tastes import DAY_MS, DAYS, MIDNIGHT, Tastes
 from tests.support.trained import small_settings, train
 from trainer.day_scan import Scan
-from trainer.day_statistics import DayStatistics, of_base, require_sound
+from trainer.day_statistics import DayStatistics, of_base, require_sound, unlike
 from trainer.lineage import NEWEST
 from trainer.retrain import RetrainPlan, retrain
 from trainer.settings import DayLimits
@@ -50,6 +50,11 @@ def test_a_day_of_which_a_part_is_missing_is_refused_with_both_volumes() -> None
 def test_a_day_of_strangers_and_of_items_that_nobody_knew_is_refused() -> None:
     assert "90% of clicks by new users, where 10% are usual" in refused(new_users=0.9)
     assert "100% of clicks on new items" in refused(new_items=1.0)
+
+
+def test_fewer_strangers_than_usual_are_no_reason() -> None:
+    strangers = [DayStatistics("2025-01-06", 1000, 0.7, 0.9, {}, {})] * 3
+    assert unlike(DayStatistics("2025-01-09", 1000, 0.0, 0.0, {}, {}), strangers, LIMITS) == []
 
 
 def test_a_feature_that_vanished_and_one_that_is_rarer_are_named() -> None:

@@ -8,7 +8,7 @@ import math
 import re
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +17,7 @@ from contracts import command_line, days, durable
 from contracts.layout import Layout
 
 if TYPE_CHECKING:
+    from contracts.bases import OpenBase
     from trainer.evaluation.results import Evaluation
     from trainer.settings import TrainerSettings
 
@@ -38,7 +39,6 @@ class EvaluateArguments:
     partitions: int
     seeds: int
     quick: bool
-    accept: str
     items: Path | None
     json: Path | None
     report: Path | None
@@ -65,7 +65,6 @@ def parse_evaluate(argv: Sequence[str]) -> EvaluateArguments:
         help="the day that is judged (default: the last one), or a share like 30%%: the last part of the log by "
         "position (default of a log without two days)",
     )
-    made.add_argument("--accept-day", default="", metavar="REASON", help="judge though a day is unlike those before it")
     made.add_argument(
         "--items", type=Path, metavar="FILE", help="what items are about, as `freshet trainer retrain` takes it"
     )
@@ -89,7 +88,6 @@ def parse_evaluate(argv: Sequence[str]) -> EvaluateArguments:
         given.partitions,
         1 if given.quick else given.seeds,
         given.quick,
-        given.accept_day,
         given.items,
         given.json,
         given.report,
@@ -103,7 +101,7 @@ def evaluate(argv: Sequence[str]) -> int:
         return code
     from trainer.evaluation import report, results
     from trainer.evaluation.protocol import EvaluationPlan, run_seed
-    from trainer.evaluation.split import BY_POSITION, split
+    from trainer.evaluation.split import split
     from trainer.evaluation.summary import summarise
     from trainer.item_content import read_catalogue
     from trainer.progress import DayBars
@@ -121,7 +119,6 @@ def evaluate(argv: Sequence[str]) -> int:
         seeds := tuple(range(1, arguments.seeds + 1)),
         arguments.quick,
         settings,
-        arguments.accept or (BY_POSITION if parts.by_position else ""),
         read_catalogue(arguments.items) if arguments.items else None,
     )
     with DayBars() as bars:
@@ -134,7 +131,18 @@ def evaluate(argv: Sequence[str]) -> int:
             durable.make_directory(path.parent)
             durable.replace_file(path, data)
     _print(found, report.headline(found), page)
+    for note in _strange_days(runs[0].base, settings):
+        print(note, file=sys.stderr)
     return 0
+
+
+def _strange_days(base: OpenBase, settings: TrainerSettings) -> Iterator[str]:
+    from trainer.day_statistics import of_base, unlike
+
+    found = of_base(base)
+    for at, day in enumerate(found):
+        if reasons := unlike(day, found[:at], settings.day):
+            yield f"note: a nightly retrain would refuse {day.day}: {'; '.join(reasons)}"
 
 
 def _replay(arguments: EvaluateArguments) -> int:

@@ -2,7 +2,7 @@
 
 1. a base per night: each base day is trained on top of the one before, and calibrated by folding it onto that one.
 2. what controls and peers need chosen, chosen before that day: the steps of rows without a trend prior on the last base
-day, with the base of the night before; how much of yesterday's popularity is mixed in on the last two of them.
+day, with the base of the night before; how much of yesterday's popularity is mixed in on all of them but the first.
 3. every arm is asked for the test day, window by window, and learns each window after it was scored.
 """
 
@@ -32,8 +32,8 @@ from trainer.settings import TrainerSettings
 from trainer.training_days import open_topic
 
 Progress = Callable[[str, int, int], None]
-CHOSEN_ON = 2
-WEIGHTS = (0.0, 0.5, 1.0, 2.0, 4.0)
+EVALUATED = "an evaluation takes every day"
+WEIGHTS = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0)
 QUIET: Progress = lambda what, done, total: None  # noqa: E731
 
 
@@ -42,7 +42,7 @@ class EvaluationPlan:
     """What is judged: bases over `base_days`, in order, and the `test_day` after them, of one topic's shards.
 
     `partitions`: by how many the test day is folded. `quick`: one night is calibrated, and what takes long is left out.
-    `accept`: why base days unlike those before them are taken all the same. Days may be spans (`contracts.days`).
+    Days may be spans (`contracts.days`).
     `catalogue`: what the items are about.
     """
 
@@ -54,7 +54,6 @@ class EvaluationPlan:
     seeds: tuple[int, ...]
     quick: bool
     settings: TrainerSettings
-    accept: str = ""
     catalogue: Catalogue | None = None
 
     @property
@@ -103,7 +102,7 @@ def _nights(plan: EvaluationPlan, seed: int, progress: Progress) -> Iterator[Ope
         calibrate = plan.settings.retrain.calibrate and (not plan.quick or number == len(plan.base_days))
         trained = plan.settings.retrain.model_copy(update={"seed": seed, "calibrate": calibrate})
         settings = plan.settings.model_copy(update={"retrain": trained})
-        what = RetrainPlan(plan.topic, (name,), parent, settings, plan.accept, plan.catalogue)
+        what = RetrainPlan(plan.topic, (name,), parent, settings, EVALUATED, plan.catalogue)
         base = retrain(plan.layout, what, progress)
         parent = base.manifest.base_id
         yield base
@@ -121,7 +120,7 @@ def _choose(
     if len(nights) == 1:
         return Choices(fresh, fresh, 1.0, 1.0)
     folds = (plan.partitions, plan.interval_ms)
-    stages = [set_up(nights[at], days[: at + 1], days[at + 1], folds) for at in range(len(nights) - 1)[-CHOSEN_ON:]]
+    stages = [set_up(nights[at], days[: at + 1], days[at + 1], folds) for at in range(len(nights) - 1)]
     frozen = _weight([(FrozenRows(each.ground.scaled(fresh.own_scale)), each) for each in stages])
     als = 1.0
     if not plan.quick:
@@ -136,7 +135,7 @@ def _choose(
 
 
 def _weight(judged: Sequence[tuple[Arm, Stage]]) -> float:
-    """Return the weight of the popularity of the day before with which a frozen arm finds most clicks on some days."""
+    """Return the weight of the popularity of the day before with which a frozen arm finds most clicks, in all days."""
     found = np.zeros(len(WEIGHTS))
     for arm, stage in judged:
         everything = np.ones(len(stage.day.clicks), dtype=np.bool_)

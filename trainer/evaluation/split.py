@@ -17,7 +17,6 @@ from trainer.training_days import Topic, find_day
 
 MOST_NIGHTS = 7
 TESTED_SHARE = 0.3
-BY_POSITION = "a part of the log by position"
 
 
 @dataclass(frozen=True)
@@ -26,7 +25,6 @@ class Split:
 
     base: tuple[str, ...]
     test: str
-    by_position: bool = False
 
 
 def split(topic: Topic, zone: str, asked: tuple[str, str], block_ms: int) -> Split:
@@ -73,7 +71,7 @@ def by_position(topic: Topic, share: float, block_ms: int) -> Split:
             hint=f"A block is {block_ms / 1000:g} s long: give a smaller --interval, and check --time-unit of the log.",
         )
     spans = [days.span(before, after) for before, after in pairwise(edges)]
-    return Split(tuple(spans[:-1]), spans[-1], by_position=True)
+    return Split(tuple(spans[:-1]), spans[-1])
 
 
 def _by_days(there: Sequence[str], zone: str, base: str, test: str) -> Split:
