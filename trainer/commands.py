@@ -150,7 +150,7 @@ def online(argv: Sequence[str]) -> int:
     digests = [online_digest(layout, base, partition) for partition in owned]
     for partition, digest in zip(owned, digests, strict=True):
         print(f"digest {base.manifest.base_id} {partition} {digest}")
-    if len(owned) == base.manifest.partitions:
+    if 1 < len(owned) == base.manifest.partitions:
         print(f"digest {base.manifest.base_id} all {hashlib.sha256(''.join(digests).encode()).hexdigest()}")
     return 0
 

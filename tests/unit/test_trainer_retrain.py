@@ -203,11 +203,11 @@ def test_a_retrain_that_is_interrupted_leaves_no_base_and_no_scattered_samples(t
 
 def test_a_small_day_still_gets_the_least_number_of_steps(tmp_path: Path) -> None:
     layout, steps = Layout(tmp_path), []
-    write_tastes(layout, Tastes(clicks_per_day=100), TWO)
+    write_tastes(layout, Tastes(clicks_per_day=400), TWO)
     train(layout, progress=lambda what, done, total: steps.append((what, done, total)))
-    assert [step for step in steps if step[0] == f"read {DAYS[0]}"][-1][1:] == (100, 100)
+    assert [step for step in steps if step[0] == f"read {DAYS[0]}"][-1][1:] == (400, 400)
     trained = [step for step in steps if step[0] == f"train {DAYS[0]}"]
-    assert trained == [(f"train {DAYS[0]}", step, 50) for step in range(1, 51)]
+    assert trained == [(f"train {DAYS[0]}", step, 200) for step in range(1, 201)]
 
 
 def test_contexts_without_features_train_a_tower_without_features(tmp_path: Path) -> None:

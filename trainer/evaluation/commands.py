@@ -56,19 +56,7 @@ def parse_evaluate(argv: Sequence[str]) -> EvaluateArguments:
         root=None,
         shown="var/evaluate/LOG",
     )
-    made.add_argument("--topic", default="events", help="whose shards to read and write (default: events)")
-    made.add_argument("--base", default="", metavar="FIRST..LAST", help="days of the base (default: 7 before --test)")
-    made.add_argument(
-        "--test",
-        default="",
-        metavar="DAY",
-        help="the day that is judged (default: the last one), or a share like 30%%: the last part of the log by "
-        "position (default of a log without two days)",
-    )
-    made.add_argument(
-        "--items", type=Path, metavar="FILE", help="what items are about, as `freshet trainer retrain` takes it"
-    )
-    made.add_argument("--day-zone", help="time zone of the days, e.g. America/Sao_Paulo (default: the setting)")
+    _add_days(made)
     made.add_argument("--interval", type=_interval, default=1_800_000, metavar="30m", help="publish so often (30m)")
     made.add_argument("--partitions", type=command_line.positive, default=1, help="fold the day by so many (1)")
     made.add_argument("--seeds", type=command_line.positive, default=3, help="how many seeds, from 1 on (3)")
@@ -92,6 +80,23 @@ def parse_evaluate(argv: Sequence[str]) -> EvaluateArguments:
         given.json,
         given.report,
     )
+
+
+def _add_days(made: argparse.ArgumentParser) -> None:
+    """Add the options that say what of the log is judged."""
+    made.add_argument("--topic", default="events", help="whose shards to read and write (default: events)")
+    made.add_argument("--base", default="", metavar="FIRST..LAST", help="days of the base (default: 7 before --test)")
+    made.add_argument(
+        "--test",
+        default="",
+        metavar="DAY",
+        help="the day that is judged (default: the last one), or a share like 30%%: the last part of the log by "
+        "position (default of a log without two days)",
+    )
+    made.add_argument(
+        "--items", type=Path, metavar="FILE", help="what items are about, as `freshet trainer retrain` takes it"
+    )
+    made.add_argument("--day-zone", help="time zone of the days, e.g. America/Sao_Paulo (default: the setting)")
 
 
 def evaluate(argv: Sequence[str]) -> int:
