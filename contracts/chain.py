@@ -9,7 +9,8 @@ from __future__ import annotations
 import functools
 import secrets
 import threading
-from collections.abc import Iterator
+from bisect import bisect_left
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -96,6 +97,14 @@ class Chain(Generic[Body]):
             middle = (low + high) // 2
             low, high = (middle, high) if self._exists(middle) else (low, middle)
         return low
+
+    def first_that_reached(self, goal: int, key: Callable[[Body], int]) -> int:
+        """Return the number of the first manifest whose `key` is `goal` or more; one past the head where none is.
+
+        By bisection: `key` must not fall along the chain.
+        """
+        numbers = range(1, self.head_number() + 1)
+        return 1 + bisect_left(numbers, goal, key=lambda number: key(self.read(number).body))
 
     def read(self, number: int) -> Entry[Body]:
         """Read manifest `number`. Raises `Corrupt`, `UnknownSchema`, or `ChainBroken` when it is not there."""

@@ -100,10 +100,9 @@ def first_ordinal_at(shards: ShardChain, watermark: int) -> int:
 
     Where the chain has not come so far it is the next ordinal of its head: what is there so far belongs before.
     """
-    ordinal = 0
-    for entry in shards.entries():
-        if entry.body.watermark >= watermark:
-            emitted = (s.ordinal for s in read_samples(shards, entry) if s.watermark >= watermark)
-            return next(emitted, entry.body.next_ordinal)
-        ordinal = entry.body.next_ordinal
-    return ordinal
+    number = shards.first_that_reached(watermark, lambda body: body.watermark)
+    entry = next(shards.entries(number - 1), None)
+    if entry:
+        emitted = (s.ordinal for s in read_samples(shards, entry) if s.watermark >= watermark)
+        return next(emitted, entry.body.next_ordinal)
+    return shards.read(number - 1).body.next_ordinal if number > 1 else 0

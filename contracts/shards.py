@@ -120,9 +120,13 @@ def _in_order(found: Columns, entries: Sequence[Entry[Shard]], what: str) -> Col
 
 def read_from(shards: ShardChain, ordinal: int = 0) -> Iterator[samples.Sample]:
     """Yield all committed samples of a partition with this ordinal or a later one, in order."""
-    for entry in shards.entries():
-        if entry.body.next_ordinal > ordinal:
-            yield from (sample for sample in read_samples(shards, entry) if sample.ordinal >= ordinal)
+    for entry in entries_from(shards, ordinal):
+        yield from (sample for sample in read_samples(shards, entry) if sample.ordinal >= ordinal)
+
+
+def entries_from(shards: ShardChain, ordinal: int) -> Iterator[Entry[Shard]]:
+    """Yield the manifests from the one on that holds the sample of this ordinal, in order."""
+    return shards.entries(shards.first_that_reached(ordinal + 1, lambda body: body.next_ordinal) - 1)
 
 
 def read_dead_letters(shards: ShardChain, entry: Entry[Shard]) -> list[DeadLetter]:

@@ -116,7 +116,7 @@ def day_chunks(topic: Topic, day: Day, progress: Callable[[int, int], None]) -> 
 def _groups(chain: ShardChain, first: int, after: int) -> Iterator[list[Entry[Shard]]]:
     """Yield the shards that hold ordinals [first, after), some thousand samples at a time."""
     group: list[Entry[Shard]] = []
-    for entry in chain.entries():
+    for entry in shards.entries_from(chain, first):
         if entry.body.first_ordinal >= after:
             break
         if entry.body.next_ordinal > max(first, entry.body.first_ordinal):

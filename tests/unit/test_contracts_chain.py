@@ -123,6 +123,17 @@ def test_the_head_of_a_chain_is_its_newest_manifest_and_of_an_empty_one_nothing(
     assert [entry.number for entry in chain.entries(after=3)] == [4, 5]
 
 
+@pytest.mark.parametrize("count", [0, 1, 2, 5, 8])
+def test_the_first_manifest_that_reached_a_goal_is_found_and_one_past_the_head_where_none_did(
+    tmp_path: Path, count: int
+) -> None:
+    chain = filled(tmp_path, count)
+    totals = [entry.body.total for entry in chain.entries()]
+    for goal in range(max(totals, default=0) + 2):
+        walked = next((at for at, total in enumerate(totals, start=1) if total >= goal), count + 1)
+        assert chain.first_that_reached(goal, lambda body: body.total) == walked
+
+
 @pytest.mark.parametrize("missing", [1, 2, 3, 4])
 def test_a_gap_is_found(tmp_path: Path, missing: int) -> None:
     chain = filled(tmp_path, 5)

@@ -98,14 +98,13 @@ def _by_days(there: Sequence[str], zone: str, base: str, test: str) -> Split:
 def _complete_days(topic: Topic, zone: str) -> list[str]:
     heads = [chain.head() for chain in topic.chains]
     reached = min(head.body.watermark if head else 0 for head in heads)
-    starts = [entry.body.first_event_time for chain in topic.chains for entry in chain.entries() if entry.files]
-    found, day = list[str](), days.day_of(min(starts), zone) if starts else ""
-    while day and days.bounds(day, zone)[1] <= reached:
-        at = find_day(topic, day, zone)
-        if at.first != at.next:
-            found.append(day)
-        day = days.day_of(days.bounds(day, zone)[1], zone)
-    return found
+    bodies = [entry.body for chain in topic.chains for entry in chain.entries() if entry.files]
+    times = {time for body in bodies for time in (body.first_event_time, body.watermark)}
+    complete = [
+        day for day in sorted({days.day_of(time, zone) for time in times}) if days.bounds(day, zone)[1] <= reached
+    ]
+    found = [find_day(topic, day, zone) for day in complete]
+    return [day.name for day in found if day.first != day.next]
 
 
 def _watermarks(topic: Topic) -> Integers:
