@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 import torch
 
@@ -34,8 +35,8 @@ def write_shards(layout: Layout, log: ClickLog) -> None:
     replay.close()
 
 
-def write_base(layout: Layout, log: ClickLog, base_id: str) -> OpenBase:
-    """Write a base that knows every item and every second user, with the default online settings.
+def write_base(layout: Layout, log: ClickLog, base_id: str, block: int = OnlineUpdate().block_samples) -> OpenBase:
+    """Write a base that knows every item and every second user, with the default online settings but for the `block`.
 
     Its cut lies before the log, its towers have no features: all of the user vector comes from rows, as the peer's.
     """
@@ -55,7 +56,8 @@ def write_base(layout: Layout, log: ClickLog, base_id: str) -> OpenBase:
         bases.ITEMS: pack_items(Items(items, vectors, vectors, biases)),
         bases.TREND: pack({"items": list[str](), "counts": np.zeros(0)}),
     }
-    return BaseStore(layout).write(manifest(base_id, towers), files)
+    online = OnlineUpdate(block_samples=block).chosen()
+    return BaseStore(layout).write(msgspec.structs.replace(manifest(base_id, towers), online=online), files)
 
 
 def decoded(base: OpenBase, log: ClickLog, count: int) -> list[SampleColumns]:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
+import msgspec
 import torch
 
 from benchmarks.click_log import WARM_UP, ClickLog
@@ -23,6 +24,7 @@ from benchmarks.scratch import scratch_folder
 from benchmarks.torch_loop import BATCHES, NEGATIVES, Clicks, in_batch_rate, torch_rate
 from contracts import commit, deltas
 from contracts.bases import OpenBase
+from contracts.collector import collect_seldom
 from contracts.commit import Committer
 from contracts.deltas import Delta
 from contracts.errors import FreshetError
@@ -44,6 +46,10 @@ IN_BATCH_PEER = "plain torch loop, in-batch negatives, batch 4,096"
 FROM_SAMPLES = "online update from decoded samples to committed rows, one thread"
 ROWS = Comparison(FROM_SAMPLES, "samples/s", PEER, 1.0, 3.0)
 IN_BATCH = Comparison(FROM_SAMPLES, "samples/s", IN_BATCH_PEER, 5.0)
+LARGE = 256
+ROWS_LARGE, IN_BATCH_LARGE = (
+    msgspec.structs.replace(each, figure=f"{FROM_SAMPLES}, blocks of {LARGE}") for each in (ROWS, IN_BATCH)
+)
 UPDATE = Comparison("online worker, scoring of every block included, one thread", "samples/s", PEER)
 REBASE = Comparison(
     "highest rate of clicks at which a rebase at noon catches up in 30 minutes, one thread",
@@ -73,6 +79,7 @@ FULL, QUICK = Load(20_000, 200_000, 5), Load(1_000, 10_000, 1)
 def measure(quick: bool, say: Say) -> list[Figure]:
     """Measure in this process, on one thread of torch."""
     load = QUICK if quick else FULL
+    collect_seldom()  # as the worker does; for the peer as well
     with scratch_folder() as folder, one_thread():
         layout = Layout(folder)
         say(f"folding {load.samples:,} clicks into shards")
@@ -127,12 +134,14 @@ def _sides(layout: Layout, load: Load) -> dict[str, Callable[[], float]]:
     log, numbers = load.log, itertools.count(1)
     base = write_base(layout, log, "fold")
     clicks, blocks = plain_clicks(base, log, load.peer_samples), decoded(base, log, load.peer_samples)
+    large = decoded(write_base(layout, log, "large", LARGE), log, load.peer_samples)
     torch.manual_seed(log.seed)
     ours: dict[str, Callable[[], float]] = {
         "update": lambda: update_rate(
             layout, write_base(layout, log, f"update-{next(numbers)}"), load.samples + WARM_UP
         ),
         "rows": lambda: rows_rate(layout, write_base(layout, log, f"rows-{next(numbers)}"), blocks),
+        "large": lambda: rows_rate(layout, write_base(layout, log, f"large-{next(numbers)}", LARGE), large),
         "in batch": lambda: in_batch_rate(clicks, 4096),
     }
     return ours | {_peer(batch): _torch_side(clicks, batch) for batch in BATCHES}
@@ -165,6 +174,8 @@ def _figures(found: dict[str, list[float]], load: Load) -> list[Figure]:
     return [
         compared(ROWS, found["rows"], theirs, machine, f"{ours}. {peer}"),
         compared(IN_BATCH, found["rows"], found["in batch"], machine, in_batch),
+        compared(ROWS_LARGE, found["large"], theirs, machine, f"{ours}; but blocks of {LARGE}. {peer}"),
+        compared(IN_BATCH_LARGE, found["large"], found["in batch"], machine, f"{in_batch}; but blocks of {LARGE}"),
         compared(UPDATE, found["update"], theirs, machine, whole),
         compared(
             REBASE,

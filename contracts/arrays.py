@@ -33,10 +33,16 @@ def pack(columns: dict[str, Column]) -> bytes:
         if isinstance(column, np.ndarray):
             arrays[name] = np.ascontiguousarray(column)
         else:
-            encoded = [text.encode() for text in column]
-            arrays[name + ".text"] = np.frombuffer(b"".join(encoded), dtype=np.uint8)
-            arrays[name + ".ends"] = np.cumsum([len(text) for text in encoded], dtype=np.int64)
+            data, lengths = _joined(column)
+            arrays[name + ".text"] = np.frombuffer(data, dtype=np.uint8)
+            arrays[name + ".ends"] = np.cumsum(lengths, dtype=np.int64)
     return bytes(safetensors.numpy.save(arrays))
+
+
+def _joined(texts: Sequence[str]) -> tuple[bytes, list[int]]:
+    """Return texts in UTF-8, one after the other, and the bytes of each."""
+    whole = "".join(texts)
+    return whole.encode(), list(map(len, texts if whole.isascii() else [text.encode() for text in texts]))
 
 
 class Arrays:

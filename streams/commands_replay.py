@@ -6,12 +6,13 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from contracts.collector import collect_seldom
 from contracts.days import bounds
 from contracts.errors import MissingInput
 from contracts.layout import Layout
 from streams.inspection_text import print_counts
 from streams.records import Topic
-from streams.replay import Replay, Rules, collect_seldom, log_topic
+from streams.replay import Replay, Rules, log_topic
 from streams.replay_frames import Begin
 from streams.replay_options import LogJob, TopicJob, parsed
 from streams.replay_processes import Children, beginning

@@ -7,7 +7,6 @@ their fold may be spread over processes (`streams.replay_processes`); the sample
 
 from __future__ import annotations
 
-import gc
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -32,12 +31,6 @@ from streams.sources.source import Source
 CHUNK = 2048
 NO_END = 1 << 62  # a log that is read from its start tells its end only there
 IDENTIFYING = 100
-_GC_OBJECTS = 100_000
-
-
-def collect_seldom() -> None:
-    """Let this process look for reference cycles seldom: records are part of none, and there are millions of them."""
-    gc.set_threshold(_GC_OBJECTS)
 
 
 def log_topic(source: Source, name: str, partitions: int, tick_ms: int) -> Topic:

@@ -13,10 +13,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from contracts.collector import collect_seldom
 from contracts.errors import FreshetError
 from contracts.layout import Layout
 from streams.inspection import partition_facts
-from streams.replay import Owner, collect_seldom
+from streams.replay import Owner
 from streams.replay_frames import Batch, Begin, Failed, Finish, Folded, FromChild, Ready, Told, frame, read_to_child
 
 

@@ -22,6 +22,7 @@ import numpy as np
 
 from contracts.arrays import Doubles, Flags, Integers
 from contracts.bases import BaseStore, OnlineSettings
+from contracts.collector import collect_seldom
 from contracts.layout import Layout
 from trainer.evaluation.day import read_log_day
 from trainer.evaluation.judge import judge_one
@@ -183,6 +184,7 @@ _stage: list[Stage] = []
 
 
 def _begin(yesterday: Yesterday) -> None:
+    collect_seldom()
     with one_thread():
         _stage.append(yesterday.stage())
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from contracts import command_line, days
+from contracts.collector import collect_seldom
 from contracts.layout import Layout
 
 if TYPE_CHECKING:
@@ -136,6 +137,7 @@ def online(argv: Sequence[str]) -> int:
     from trainer.online import OnlineWorker
     from trainer.settings import TrainerSettings
 
+    collect_seldom()
     settings = TrainerSettings.load()
     topic, layout = arguments.topic or settings.topic, arguments.layout
     is_newest = arguments.base == lineage.NEWEST

@@ -51,12 +51,12 @@ def encode(changes: Changes, rows: RowTable, admitted: Iterable[str]) -> dict[by
 def _rows(rows: RowTable) -> Iterator[tuple[bytes, bytes]]:
     """Yield keys and values of rows."""
     own, width = rows.own.tobytes(), rows.own.shape[1] * rows.own.itemsize
-    items, codes, start = rows.rings.items, rows.rings.codes.tolist(), 0
     clicks, times = rows.evidence.clicks.tolist(), rows.evidence.last_event_time.tolist()
+    rings, start = [rows.rings.items[code] for code in rows.rings.codes.tolist()], 0
+    encode = msgspec.msgpack.Encoder().encode
     for at, (user, end) in enumerate(zip(rows.users, rows.rings.ends.tolist(), strict=True)):
-        ring = tuple([items[code] for code in codes[start:end]])
-        packed = _Row(own[at * width : (at + 1) * width], clicks[at], times[at], ring)
-        yield ROW + user.encode(), msgspec.msgpack.encode(packed)
+        row = (own[at * width : (at + 1) * width], clicks[at], times[at], rings[start:end])
+        yield ROW + user.encode(), encode(row)  # as `_Row`, without making one
         start = end
 
 
