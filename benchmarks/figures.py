@@ -45,7 +45,7 @@ class Figure(msgspec.Struct, frozen=True):
 
     def verdict(self, asked: float | None) -> str:
         """Return a ratio that was asked for with whether it is met, a dash where none was."""
-        return "–" if asked is None else f"{asked:g}x {'met' if self.ratio >= asked else 'missed'}"
+        return "–" if asked is None else f"{asked:.3g}x {'met' if self.ratio >= asked else 'missed'}"
 
 
 class Comparison(msgspec.Struct, frozen=True):
