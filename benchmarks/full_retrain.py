@@ -132,7 +132,7 @@ def _sides(layout: Layout, losses: Losses) -> dict[str, Callable[[], float]]:
         rows = Rows(TrainingRows(*(np.concatenate([getattr(part, name) for part in parts]) for name in names)))
         _trained(known, day, settings.retrain)  # what torch imports at its first step is on no side
 
-    def plain(workers: int, negatives: str) -> Learned:
+    def plain(rows: Rows, workers: int, negatives: str) -> Learned:
         torch.manual_seed(1)
         start = starting_towers(known, None, 1), starting_rows(known, None, 1)
         model = PlainModel(*start, day.clicks, settings.retrain)
@@ -140,11 +140,9 @@ def _sides(layout: Layout, losses: Losses) -> dict[str, Callable[[], float]]:
         return epoch(model, rows, workers, loss_of, BATCH)
 
     def from_shards() -> Learned:
-        torch.manual_seed(1)
         started = time.perf_counter()
         found = read(_paths(layout), known)
-        model = PlainModel(starting_towers(known, None, 1), starting_rows(known, None, 1), day.clicks, settings.retrain)
-        learned = epoch(model, found, 0, model.shared, BATCH)
+        learned = plain(found, 0, "shared")
         if len(found) != len(rows):
             raise FreshetError(f"the peer read {len(found)} samples of {len(rows)}")
         return Learned(len(found) / (time.perf_counter() - started), learned.loss)
@@ -156,7 +154,7 @@ def _sides(layout: Layout, losses: Losses) -> dict[str, Callable[[], float]]:
     }
     for workers, negatives in ((0, "shared"), (2, "shared"), (0, "in-batch")):
         name = f"{negatives} negatives, {workers} workers"
-        sides[name] = lambda name=name, at=(workers, negatives): losses.keep(name, plain(*at))  # type: ignore[misc]
+        sides[name] = lambda name=name, at=(workers, negatives): losses.keep(name, plain(rows, *at))  # type: ignore[misc]
     return sides
 
 

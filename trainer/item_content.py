@@ -8,7 +8,6 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, cast
 
 import numpy as np
 import torch
@@ -19,12 +18,12 @@ from contracts.bases import OpenBase
 from contracts.errors import Corrupt, EventRejected, MissingInput, UsageError
 from contracts.events import MAX_VALUE_BYTES, Context, Item, decode
 from contracts.features import FeatureEncoder, FeatureSpec
+from contracts.zipped import opened
 from trainer.context_columns import ContextColumns, FeatureCounts
 from trainer.settings import FullRetrain
 from trainer.vocabulary import choose_features
 
 CONTENT = "content.safetensors"
-_GZIP = b"\x1f\x8b"
 
 
 @dataclass(frozen=True)
@@ -112,9 +111,7 @@ def packed(content: Content) -> bytes:
 
 def _lines(path: Path) -> Iterator[bytes]:
     try:
-        with path.open("rb") as plain:
-            zipped = plain.read(len(_GZIP)) == _GZIP
-        with cast(BinaryIO, gzip.open(path)) if zipped else path.open("rb") as file:
+        with opened(path) as file:
             while line := file.readline(MAX_VALUE_BYTES + 2):
                 yield line
     except OSError as error:

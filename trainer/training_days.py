@@ -119,7 +119,7 @@ def _groups(chain: ShardChain, first: int, after: int) -> Iterator[list[Entry[Sh
     for entry in shards.entries_from(chain, first):
         if entry.body.first_ordinal >= after:
             break
-        if entry.body.next_ordinal > max(first, entry.body.first_ordinal):
+        if entry.body.next_ordinal > entry.body.first_ordinal:
             group.append(entry)
             if entry.body.next_ordinal - group[0].body.first_ordinal >= CHUNK:
                 yield group

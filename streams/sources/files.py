@@ -6,14 +6,14 @@ import gzip
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
 from contracts.errors import MissingInput
 from contracts.events import MAX_VALUE_BYTES
+from contracts.zipped import GZIP_MAGIC, opened
 
 # The decoder refuses a longer value; this much of a longer line is enough to let it do so.
 LINE_BYTES = MAX_VALUE_BYTES + 1
-GZIP_MAGIC = b"\x1f\x8b"
 _SAMPLE_BYTES = 1 << 18
 _BLOCK_BYTES = 1 << 16
 
@@ -40,7 +40,7 @@ def lines(path: Path) -> Iterator[bytes]:
     """
     number = 0
     try:
-        with _opened(path) as stream:
+        with opened(path) as stream:
             for block in _blocks(stream):
                 yield from block
                 number += len(block)
@@ -63,12 +63,6 @@ def line_estimate(paths: list[Path]) -> int:
     except (OSError, zlib.error):
         return 0
     return text.count(b"\n") * size // max(len(sample), 1)
-
-
-def _opened(path: Path) -> BinaryIO:
-    with path.open("rb") as stream:
-        zipped = stream.read(2) == GZIP_MAGIC
-    return cast(BinaryIO, gzip.open(path, "rb")) if zipped else path.open("rb")
 
 
 def _blocks(stream: BinaryIO) -> Iterator[list[bytes]]:

@@ -14,14 +14,15 @@ from functools import partial
 
 import numpy as np
 
+from contracts.arrays import Doubles
 from contracts.bases import OpenBase
 from contracts.layout import Layout
-from trainer.calibration import ROWS_ALONE, Trial, Trials, Yesterday, search
+from trainer.calibration import FIRST_K, ROWS_ALONE, Trial, Trials, Yesterday, search
 from trainer.evaluation.arms import Choices, makers
 from trainer.evaluation.clicks import Arm
 from trainer.evaluation.day import LogDay, read_log_day
 from trainer.evaluation.judge import Judged, judge_one
-from trainer.evaluation.metrics import figures
+from trainer.evaluation.metrics import hits
 from trainer.evaluation.popularity import MixedWithPopularity
 from trainer.evaluation.rows import FrozenRows
 from trainer.evaluation.stage import Stage, set_up
@@ -120,26 +121,22 @@ def _choose(
     if len(nights) == 1:
         return Choices(fresh, fresh, 1.0, 1.0)
     folds = (plan.partitions, plan.interval_ms)
-    stages = [set_up(nights[at], days[: at + 1], days[at + 1], folds) for at in range(len(nights) - 1)]
-    frozen = _weight([(FrozenRows(each.ground.scaled(fresh.own_scale)), each) for each in stages])
-    als = 1.0
-    if not plan.quick:
-        from trainer.evaluation.ials import FrozenALS, fitted
+    frozen, als = np.zeros(len(WEIGHTS)), np.zeros(len(WEIGHTS))
+    for at in range(len(nights) - 1):
+        stage = set_up(nights[at], days[: at + 1], days[at + 1], folds)
+        frozen += _found(FrozenRows(stage.ground.scaled(fresh.own_scale)), stage)
+        if not plan.quick:
+            from trainer.evaluation.ials import FrozenALS, fitted
 
-        als = _weight([(FrozenALS(each.history, fitted(each.history, plan.seeds[0])), each) for each in stages])
+            als += _found(FrozenALS(stage.history, fitted(stage.history, plan.seeds[0])), stage)
     (before, day), base_id = plan.base_days[-2:], nights[-2].manifest.base_id
     zone = plan.settings.day_zone
     with Trials(Yesterday(plan.layout, plan.topic, base_id, before, day, zone, plan.interval_ms)) as trials:
         rows = search(trials, fresh, ROWS_ALONE, progress).chosen
-    return Choices(fresh, rows, frozen, als)
+    return Choices(fresh, rows, *(WEIGHTS[int(np.argmax(each))] for each in (frozen, als)))
 
 
-def _weight(judged: Sequence[tuple[Arm, Stage]]) -> float:
-    """Return the weight of the popularity of the day before with which a frozen arm finds most clicks, in all days."""
-    found = np.zeros(len(WEIGHTS))
-    for arm, stage in judged:
-        everything = np.ones(len(stage.day.clicks), dtype=np.bool_)
-        for number, weight in enumerate(WEIGHTS):
-            mixed = judge_one(MixedWithPopularity(arm, stage.history, weight), stage.day)
-            found[number] += figures(mixed, everything).recall20 * np.count_nonzero(stage.day.known)
-    return WEIGHTS[int(np.argmax(found))]
+def _found(arm: Arm, stage: Stage) -> Doubles:
+    """Return by weight of the popularity of the day before how many clicks a frozen arm finds, float64 [weights]."""
+    mixed = (judge_one(MixedWithPopularity(arm, stage.history, weight), stage.day) for weight in WEIGHTS)
+    return np.array([hits([each], FIRST_K).sum() for each in mixed])

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 
@@ -65,12 +65,12 @@ def by_position(topic: Topic, share: float, block_ms: int) -> Split:
     reached = min(head.body.watermark for chain in topic.chains if (head := chain.head()))
     edges = [each // block_ms * block_ms for each in (int(watermarks[0]), *inner.tolist())]
     edges.append(min(math.ceil((int(watermarks[-1]) + 1) / block_ms) * block_ms, reached))
-    if any(before >= after for before, after in pairwise(edges)):
+    if any(before >= after for before, after in itertools.pairwise(edges)):
         raise UsageError(
             f"{len(watermarks):,} samples of topic {topic.name!r} are too close in time to be cut in {nights + 1}",
             hint=f"A block is {block_ms / 1000:g} s long: give a smaller --interval, and check --time-unit of the log.",
         )
-    spans = [days.span(before, after) for before, after in pairwise(edges)]
+    spans = [days.span(before, after) for before, after in itertools.pairwise(edges)]
     return Split(tuple(spans[:-1]), spans[-1])
 
 
@@ -98,16 +98,18 @@ def _by_days(there: Sequence[str], zone: str, base: str, test: str) -> Split:
 def _complete_days(topic: Topic, zone: str) -> list[str]:
     heads = [chain.head() for chain in topic.chains]
     reached = min(head.body.watermark if head else 0 for head in heads)
-    bodies = [entry.body for chain in topic.chains for entry in chain.entries() if entry.files]
-    times = {time for body in bodies for time in (body.first_event_time, body.watermark)}
-    complete = [
-        day for day in sorted({days.day_of(time, zone) for time in times}) if days.bounds(day, zone)[1] <= reached
-    ]
-    found = [find_day(topic, day, zone) for day in complete]
-    return [day.name for day in found if day.first != day.next]
+    firsts = [next(shards.entries_from(chain, 0), None) for chain in topic.chains]
+    starts = [entry.body.first_event_time for entry in firsts if entry]
+    found, day = list[str](), days.day_of(min(starts), zone) if starts else ""
+    while day and days.bounds(day, zone)[1] <= reached:
+        at = find_day(topic, day, zone)
+        if at.first != at.next:
+            found.append(day)
+        day = days.day_of(days.bounds(day, zone)[1], zone)
+    return found
 
 
 def _watermarks(topic: Topic) -> Integers:
     """Return the emission watermarks of all samples, int64 [n], ascending."""
-    found = [sample.watermark for chain in topic.chains for sample in shards.read_from(chain, 0)]
-    return np.sort(np.array(found, dtype=np.int64))
+    read = (shards.read_columns(chain, entry).watermark for chain in topic.chains for entry in chain.entries())
+    return np.sort(np.fromiter(itertools.chain.from_iterable(read), dtype=np.int64))
