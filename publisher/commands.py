@@ -5,13 +5,12 @@ from __future__ import annotations
 import argparse
 import getpass
 import json
-import signal
-import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from contracts import command_line, served
+from contracts.ending import Ending
 from contracts.errors import MissingInput, MissingServer, PublishRefused
 from contracts.layout import Layout
 
@@ -41,9 +40,7 @@ def run(argv: Sequence[str]) -> int:
     from publisher.settings import PublisherSettings
 
     interval: float = parsed.interval or PublisherSettings.load().interval_seconds
-    ended = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: ended.set())
+    ended = Ending()
     print(f"Publishing every {interval:g} s from {arguments.layout.root}; SIGTERM or Ctrl-C ends it.", flush=True)
     while not ended.is_set():
         due = time.monotonic() + interval

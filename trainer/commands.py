@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import signal
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from contracts import command_line, days
 from contracts.collector import collect_seldom
+from contracts.ending import Ending
 from contracts.layout import Layout
 
 if TYPE_CHECKING:
@@ -159,15 +158,12 @@ def online(argv: Sequence[str]) -> int:
 
 def _work(workers: Sequence[OnlineWorker], arguments: OnlineArguments, settings: TrainerSettings) -> None:
     """Advance all workers in turn until nothing more is committed, or with --follow until a signal."""
-    ended = threading.Event()
 
-    def end(number: int, frame: object) -> None:
-        ended.set()
+    def stop() -> None:
         for worker in workers:
             worker.stop()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, end)
+    ended = Ending(stop)
     until = {} if arguments.until is None else {"until": arguments.until}
     zone = workers[0].base.manifest.day_zone
     while not ended.is_set():
