@@ -19,15 +19,32 @@ REPOSITORY = Path(__file__).parents[2]
 NUMBERS = (signal.SIGTERM, signal.SIGINT)
 LONG = 60.0
 
-# Waits in steps far shorter than the pause between signals: most of them come while a wait begins or ends.
-WAITING = """
+# Sends a signal at the first line of a wait, in another wait at the second line, and so on, whoever's lines they are.
+EVERY_LINE = """
+import signal, sys
 from contracts.ending import Ending
-for _ in range(300):
+
+def wait_with_a_signal_at(line):
+    seen = 0
+    def trace(frame, event, argument):
+        nonlocal seen
+        if event == "line":
+            seen += 1
+            if seen == line:
+                signal.raise_signal(signal.SIGTERM)
+        return trace
     ending = Ending()
-    print("again", flush=True)
-    while not ending.wait(1e-6):
-        pass
-print("ended", flush=True)
+    sys.settrace(trace)
+    try:
+        ending.wait(0.001)
+    finally:
+        sys.settrace(None)
+    return seen >= line and ending.is_set()
+
+line = 1
+while wait_with_a_signal_at(line):
+    line += 1
+print(line - 1)
 """
 
 
@@ -62,12 +79,8 @@ def test_a_wait_without_a_signal_ends_by_itself() -> None:
     assert not Ending().wait(0.01)
 
 
-def test_no_moment_of_a_wait_is_a_wrong_one_for_a_signal() -> None:
-    command = [sys.executable, "-c", WAITING]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=REPOSITORY) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            if line == "ended\n":
-                break
-            process.send_signal(signal.SIGTERM)
-        assert process.wait(LONG) == 0
+def test_no_line_of_a_wait_is_a_wrong_moment_for_a_signal() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", EVERY_LINE], capture_output=True, text=True, cwd=REPOSITORY, timeout=LONG, check=True
+    )
+    assert int(ended.stdout) >= 3
