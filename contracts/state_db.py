@@ -33,6 +33,7 @@ _MEMTABLE_BYTES = 4 << 20  # a DB holds at most two of them
 _CACHE_BYTES = 32 << 20  # blocks, indexes and filters of all DBs of a process
 _FILTER_BITS = 10  # a key: one look-up in a hundred for an absent key goes on to the blocks
 _MEMTABLE_BUCKETS = 50_000
+_MOST_LOOKS = 100  # at a DB whose files come and go while it is opened for reading
 _REBUILT = "It is a cache: run the same command again, and it is rebuilt from the log."
 
 
@@ -62,11 +63,12 @@ class StateDB:
         self._lock = None if read_only else _locked(directory)
         self._db: Any = None
         self._access = AccessType.read_only(False) if read_only else AccessType.read_write()
+        if read_only:
+            self._db = self._opened_beside_a_writer()
+            return
         try:
             self._db = self._opened()
         except StateDamaged:
-            if read_only:
-                raise
             self.reset()
 
     def get(self, key: bytes) -> bytes | None:
@@ -149,7 +151,21 @@ class StateDB:
 
     def _opened(self) -> Any:
         with self._naming_damage():
-            return Rdict(str(self.directory), _options(), access_type=self._access)
+            return Rdict(str(self.directory), _options(self._lock is None), access_type=self._access)
+
+    def _opened_beside_a_writer(self) -> Any:
+        """Open it again while tables that it lists are gone by then, merged into others: that is no damage."""
+        for _ in range(_MOST_LOOKS):
+            before = self._files()
+            try:
+                return self._opened()
+            except (OSError, StateDamaged):
+                if self._files() == before:
+                    raise
+        return self._opened()
+
+    def _files(self) -> set[str]:
+        return {path.name for path in self.directory.iterdir() if path.suffix == ".sst" or "MANIFEST" in path.name}
 
     @contextmanager
     def _naming_damage(self) -> Iterator[None]:
@@ -175,8 +191,11 @@ def _locked(directory: Path) -> IO[bytes]:
     return file
 
 
-def _options() -> Options:
-    """Return options for a DB of any size in a few MiB of memory, which seldom reads the disk for an absent key."""
+def _options(read_only: bool) -> Options:
+    """Return options for a DB of any size in a few MiB of memory, which seldom reads the disk for an absent key.
+
+    A reader keeps all files open: what it found stays readable when a writer deletes it.
+    """
     tables = BlockBasedOptions()
     tables.set_block_cache(_shared_cache())
     tables.set_bloom_filter(_FILTER_BITS, False)
@@ -190,7 +209,7 @@ def _options() -> Options:
     options.set_prefix_extractor(SliceTransform.create_noop())  # a bucket by the whole key
     options.set_allow_concurrent_memtable_write(False)  # which no hash table allows
     options.set_keep_log_file_num(2)
-    options.set_max_open_files(64)
+    options.set_max_open_files(-1 if read_only else 64)
     return options
 
 
