@@ -46,7 +46,7 @@ COMMANDS = (
     Command("publish history", "publisher.commands", "history", "the served versions, newest first"),
     Command("publish diff", "", "", "what two versions differ in"),
     Command("publish retire", "", "", "delete what no rollback may need"),
-    Command("serve", "", "", "answer over HTTP, with a dashboard"),
+    Command("serve", "serving.commands_serve", "serve", "answer over HTTP what is served now"),
     Command("retrieve", "serving.commands", "retrieve", "the top k items for a user, as served now"),
     Command("evaluate", "trainer.evaluation.commands", "evaluate", "judge the online update on any log"),
     Command("experiment", "", "", "test a claim about training and publishing"),

@@ -31,12 +31,14 @@ class ScoredItem(msgspec.Struct, frozen=True):
 class Answer(msgspec.Struct, frozen=True):
     """The items for one user, best first, and where they come from.
 
+    `arm` and `version` are what a `request` event of this answer carries as `arm` and `served_version`.
     `how`: by the user's own row, or, where the version does not know the user, by the common row. `delta`: the one that
     made the row (0: the base). `age_ms`: from the row's last click to the time served (event times; None without a
     row). `search`: who found the nearest items. `milliseconds`: processing time by step, of the whole batch.
     """
 
     user_id: str
+    arm: str
     version: int
     base_id: str
     partition: int

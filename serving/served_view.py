@@ -11,19 +11,18 @@ import numpy as np
 
 from contracts import item_space
 from contracts.arrays import Floats, Integers
-from contracts.bases import BaseStore, OpenBase
-from contracts.chain import Entry
-from contracts.errors import UsageError, WrongParent
+from contracts.bases import OpenBase
+from contracts.errors import UsageError
 from contracts.events import Context
-from contracts.layout import Layout
 from contracts.served import Served
 from serving.answer import NO_CONTEXT, Answer, Query, ScoredItem
 from serving.catalogue import Catalogue
 from serving.exact_search import ExactSearch, Found
-from serving.settings import ServingSettings
+from serving.settings import SERVED
 from serving.trend_table import TrendTable
 from serving.user_tower import UserTower
 from serving.user_view import FrozenUserView, User, Users, UserView
+from serving.vector_cache import VectorCache
 
 MAX_K = 1000
 
@@ -46,6 +45,7 @@ class BaseParts:
     collections: tuple[str, ...]
     catalogue: Catalogue
     tower: UserTower
+    tower_choice: str
     search: Search
 
 
@@ -63,7 +63,9 @@ class ServedView:
     shown: Served
     parts: BaseParts
     users: Users
+    vectors: VectorCache
     trend: TrendTable
+    arm: str = SERVED
 
     def retrieve(self, user_id: str, k: int, context: Context = NO_CONTEXT) -> Answer:
         """Return the best `k` items for one user. Raises `UsageError` for a k outside 1 to 1,000."""
@@ -82,9 +84,8 @@ class ServedView:
             return []
         clock = [time.perf_counter()]
         users = [self.users.user(query.user_id) for query in queries]
-        embeddings = np.stack([user.id_embedding for user in users])
         clock.append(time.perf_counter())
-        vectors = self.parts.tower.vectors(embeddings, [query.context for query in queries])
+        vectors = self.vectors.vectors(users, [query.context for query in queries])
         asked = item_space.queries(vectors, self.parts.base.manifest.towers)
         clock.append(time.perf_counter())
         found = self.parts.search.search(asked, k + max(len(user.ring) for user in users))
@@ -96,17 +97,21 @@ class ServedView:
         milliseconds = {step: round(float(took), 3) for step, took in spent.items()}
         return [self._answer(u, items, found.how, milliseconds) for u, items in zip(users, best, strict=True)]
 
-    def frozen(self) -> ServedView:
+    def frozen(self, former: ServedView | None = None) -> ServedView:
         """Return the frozen control: the base alone, its rings as served, without trend, biases as it was trained.
 
         It has no items but the base's. It searches exactly, for the collection holds biases as they are weighted
-        online.
+        online. `former`, a frozen control, shares what depends on the base alone.
         """
         base = self.parts.base
-        catalogue = Catalogue.of(base, bias_weight=1.0)
-        parts = replace(self.parts, catalogue=catalogue, search=ExactSearch(catalogue))
+        if former and former.shown.base_digest == self.shown.base_digest:
+            parts = former.parts
+        else:
+            catalogue = Catalogue.of(base, bias_weight=1.0)
+            parts = replace(self.parts, catalogue=catalogue, search=ExactSearch(catalogue))
         users = FrozenUserView(UserView.of_base(base), self.users)
-        return replace(self, parts=parts, users=users, trend=TrendTable.empty())
+        vectors = self.vectors.of_another_view(f"{self.vectors.view_key} frozen")
+        return replace(self, parts=parts, users=users, vectors=vectors, trend=TrendTable.empty())
 
     def _best(self, user: User, query: Floats, found: Integers, k: int) -> tuple[ScoredItem, ...]:
         """Join what was found with the trend table, score all of it exactly, leave out the ring, take the best."""
@@ -124,6 +129,7 @@ class ServedView:
         row = user.row
         return Answer(
             user_id=user.user_id,
+            arm=self.arm,
             version=self.version,
             base_id=self.shown.base_id,
             partition=user.partition,
@@ -135,42 +141,3 @@ class ServedView:
             items=items,
             milliseconds=milliseconds,
         )
-
-
-def open_view(
-    layout: Layout, settings: ServingSettings, entry: Entry[Served], former: ServedView | None = None
-) -> ServedView:
-    """Build the view of a served manifest; what `former` shares with it is not built again.
-
-    Raises `MissingInput`, `WrongParent`, `ChainBroken`, `Corrupt` or `UnknownSchema` naming what cannot be served.
-    """
-    shown = entry.body
-    parts = _parts(layout, settings, shown, former)
-    users = former.users if former else None
-    if not isinstance(users, UserView) or not users.leads_to(shown):
-        users = UserView.of_base(parts.base)
-    users = users.advanced(shown)
-    manifest = parts.base.manifest
-    table = TrendTable.of(users.trend_counts(), manifest, shown.trend_time, parts.catalogue)
-    return ServedView(entry.number, shown, parts, users, table)
-
-
-def _parts(layout: Layout, settings: ServingSettings, shown: Served, former: ServedView | None) -> BaseParts:
-    if former and (former.shown.base_digest, former.parts.collections) == (shown.base_digest, shown.collections):
-        return former.parts
-    base = BaseStore(layout).open(shown.base_id)
-    if base.digest != shown.base_digest:
-        raise WrongParent(
-            f"base {shown.base_id} on disk is not the one that was published", hint="Publish it again, or restore it."
-        )
-    catalogue = Catalogue.of(base, base.manifest.online.bias_weight)
-    search = _search(layout, settings, shown.collections[0], catalogue)
-    return BaseParts(base, shown.collections, catalogue, UserTower(base, settings.tower_threads), search)
-
-
-def _search(layout: Layout, settings: ServingSettings, collection: str, catalogue: Catalogue) -> Search:
-    if settings.search == "exact":
-        return ExactSearch(catalogue)
-    from serving.item_search import ItemSearch  # pymilvus is not loaded where it is not used
-
-    return ItemSearch(layout, collection, catalogue, settings)

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 import onnxruntime
 
 from contracts.arrays import Floats
-from contracts.bases import USER_TOWER, OpenBase
+from contracts.bases import USER_TOWER, USER_TOWER_INT8, OpenBase
 from contracts.errors import Corrupt
 from contracts.events import Context
 from contracts.features import FeatureEncoder
 
+Precision = Literal["fp32", "int8"]
+
 OUTPUT = "user_vector"
+FILES: dict[Precision, str] = {"fp32": USER_TOWER, "int8": USER_TOWER_INT8}
 
 
 class UserTower:
@@ -23,15 +27,16 @@ class UserTower:
     cosine's temperature already applied, so that its inner product with an item vector is the score.
     """
 
-    def __init__(self, base: OpenBase, threads: int = 1) -> None:
+    def __init__(self, base: OpenBase, threads: int = 1, precision: Precision = "fp32") -> None:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
-        self._what = f"the user tower of base {base.manifest.base_id}"
-        self._width = base.manifest.towers.width
+        self._what = f"the user tower ({precision}) of base {base.manifest.base_id}"
+        self.precision = precision
+        self.width = base.manifest.towers.width
         self._encoder = FeatureEncoder(base.manifest.towers.context)
-        data = base.file(USER_TOWER)
+        data = base.file(FILES[precision])
         try:
             self._session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime raises a class of its own for each of its status codes
@@ -50,6 +55,6 @@ class UserTower:
         fed = {"id_embedding": id_embeddings, "codes": codes, "numbers": numbers}
         (found,) = self._session.run([OUTPUT], {name: fed[name] for name in self._inputs})
         vectors = np.asarray(found, dtype=np.float32)
-        if vectors.shape != (len(contexts), self._width):
+        if vectors.shape != (len(contexts), self.width):
             raise Corrupt(self._what, f"its output of shape {vectors.shape}")
         return vectors

@@ -25,15 +25,21 @@ How = Literal["own row", "common row"]
 class User:
     """A user as the version knows them. `row` None: unknown, and `common` is the average of all partitions' rows.
 
-    `delta`: number of the delta that made the row, 0 for the base. `ring`: what must not be shown again.
+    `deltas`: numbers of those that changed the row, oldest first; none: it is the base's. `ring`: what must not be
+    shown again.
     """
 
     user_id: str
     partition: int
     row: Row | None
     common: Floats
-    delta: int
+    deltas: tuple[int, ...]
     ring: tuple[str, ...]
+
+    @property
+    def delta(self) -> int:
+        """Number of the delta that made the row as it is, 0 for the base."""
+        return self.deltas[-1] if self.deltas else 0
 
     @property
     def how(self) -> How:
@@ -48,10 +54,10 @@ class User:
 
 @dataclass(frozen=True)
 class Changed:
-    """What a delta made of a user: a row, or nothing more (a tombstone)."""
+    """What deltas made of a user: a row, or nothing more (a tombstone)."""
 
     row: Row | None
-    delta: int
+    deltas: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -88,7 +94,7 @@ class UserView:
         changed = self._rows.get(user_id)
         row = changed.row if changed else self._base.rows.get(user_id)
         common = self._partitions[partition].common if row else self._average
-        return User(user_id, partition, row, common, changed.delta if changed else 0, row.ring if row else ())
+        return User(user_id, partition, row, common, changed.deltas if changed else (), row.ring if row else ())
 
     def trend_counts(self) -> dict[str, float]:
         """Return forward-decayed clicks per item: those of the base's cut and of every partition since."""
@@ -130,8 +136,10 @@ class UserView:
             if number not in included:
                 continue
             changes = deltas.read(chain, entry)
-            touched.update({user: Changed(None, number) for user in changes.tombstones})
-            touched.update({user: Changed(row, number) for user, row in changes.rows.items()})
+            touched.update({user: Changed(None, ()) for user in changes.tombstones})
+            for user, row in changes.rows.items():
+                before = touched.get(user) or self._rows.get(user)
+                touched[user] = Changed(row, (*before.deltas, number) if before else (number,))
             clicks.update(changes.trend)
             view = PartitionView(last, changes.common, changes.common_samples, view.trend)
         if (last.digest if last else "") != position.digest:
@@ -157,7 +165,7 @@ class FrozenUserView:
         """Return the user as the base knows them."""
         known = self._base_view.user(user_id)
         ring = self._served_view.user(user_id).ring
-        return User(known.user_id, known.partition, known.row, known.common, 0, ring)
+        return User(known.user_id, known.partition, known.row, known.common, (), ring)
 
 
 def _average(partitions: tuple[PartitionView, ...], base_common: Floats) -> Floats:

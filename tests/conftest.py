@@ -8,7 +8,9 @@ from hypothesis import settings
 KEPT = {"FRESHET_CACHE", "FRESHET_KAFKA_IMAGE"}
 
 # A person's own servers and settings are no part of a test.
-for name in [name for name in os.environ if name.startswith("FRESHET_") or name in {"KAFKA_BOOTSTRAP", "MILVUS_URI"}]:
+for name in [
+    name for name in os.environ if name.startswith("FRESHET_") or name in {"KAFKA_BOOTSTRAP", "MILVUS_URI", "REDIS_URL"}
+]:
     if name not in KEPT:
         del os.environ[name]
 

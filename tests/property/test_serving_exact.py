@@ -18,9 +18,10 @@ from contracts.layout import Layout
 from contracts.served import Hold
 from serving.answer import ScoredItem
 from serving.retriever import Retriever
-from serving.served_view import ServedView, open_view
+from serving.served_view import ServedView
 from serving.settings import ServingSettings
 from serving.user_view import UserView
+from serving.view_builder import ViewBuilder
 from tests.support.bases import Tiny, append_round, serve, tiny_base
 
 EXACT = ServingSettings(search="exact")
@@ -121,7 +122,7 @@ def test_a_reader_that_follows_any_history_equals_one_that_opens_its_end(steps: 
         reader.refresh()
         head = served.head(layout)
         assert head is not None
-        alone = open_view(layout, EXACT, head)
+        alone = ViewBuilder(layout, EXACT).view(head)
         for user in USERS:
             one, other = reader.retrieve(user, 9), alone.retrieve(user, 9)
             assert (one.version, one.how, one.delta, one.items) == (other.version, other.how, other.delta, other.items)

@@ -19,9 +19,10 @@ from contracts.errors import FreshetError
 from infra.kafka.broker import LocalBroker
 from infra.kafka.choose import Broker, docker_answers, install_java, install_servers, start_broker
 from infra.milvus.server import MilvusServer
+from infra.redis.server import RedisServer, install_redis
 from tests.support.secured import SecuredBroker
 
-SERVER_FIXTURES = frozenset({"kafka", "secured_kafka", "milvus_server"})
+SERVER_FIXTURES = frozenset({"kafka", "secured_kafka", "milvus_server", "redis_server"})
 Server = TypeVar("Server")
 _sentences = pytest.StashKey[list[str]]()
 _numbers = itertools.count(1)
@@ -74,6 +75,22 @@ def milvus_server(pytestconfig: pytest.Config) -> Iterator[MilvusServer]:
         server.close()
 
 
+@pytest.fixture(scope="session")
+def redis_server(pytestconfig: pytest.Config) -> Iterator[RedisServer]:
+    """A started Redis with nothing in it."""
+
+    def start() -> RedisServer:
+        install_redis(pytestconfig.stash[_sentences].append)
+        return RedisServer().__enter__()
+
+    server = _or_fail(start)
+    pytestconfig.stash[_sentences].append("Redis ran as a local process.")
+    try:
+        yield server
+    finally:
+        server.close()
+
+
 @pytest.fixture
 def topic_name(request: pytest.FixtureRequest) -> str:
     """Return a topic name that no other test of this session has."""
@@ -107,7 +124,7 @@ def _or_fail(start: Callable[[], Server]) -> Server:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Register the mark, and make room for the sentences of the summary."""
-    config.addinivalue_line("markers", "server: needs a real Kafka or Milvus server")
+    config.addinivalue_line("markers", "server: needs a real Kafka, Milvus or Redis server")
     config.stash[_sentences] = []
 
 

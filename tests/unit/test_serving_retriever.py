@@ -23,8 +23,8 @@ from publisher.promotion import Order, publish_once
 from publisher.settings import PublisherSettings
 from serving.answer import Answer, Query
 from serving.retriever import Retriever
-from serving.served_view import open_view
 from serving.settings import ServingSettings
+from serving.view_builder import ViewBuilder
 from tests.support.bases import CUT, MINUTE, Tiny, append_delta, append_round, random_changes, serve, tiny_base, unit
 
 EXACT = ServingSettings(search="exact")
@@ -290,7 +290,7 @@ def test_a_reader_during_50_publishes_sees_only_whole_versions_and_never_goes_ba
 
 def _check_whole(layout: Layout, entry: Entry[Served], answers: list[Answer]) -> None:
     """Every answer of a version is what a reader that opens this version alone says."""
-    alone = open_view(layout, EXACT, entry)
+    alone = ViewBuilder(layout, EXACT).view(entry)
     for answer in answers:
         partner = Query(USERS[-1])
         expected = alone.retrieve_many([Query(answer.user_id), partner], 10)[0]

@@ -64,7 +64,7 @@ def with_tower(layout: Layout, tower: bytes) -> OpenBase:
 
 
 def test_a_file_that_is_no_tower_is_named_by_its_base(tmp_path: Path) -> None:
-    with pytest.raises(Corrupt, match="the user tower of base changed"):
+    with pytest.raises(Corrupt, match=r"the user tower \(fp32\) of base changed"):
         UserTower(with_tower(Layout(tmp_path), b"not a graph"))
 
 

@@ -1,0 +1,63 @@
+"""From a served manifest to the view that answers: what a former view shares with it is not built again."""
+
+from __future__ import annotations
+
+from contracts.bases import BaseStore
+from contracts.chain import Entry
+from contracts.errors import WrongParent
+from contracts.layout import Layout
+from contracts.served import Served
+from serving.catalogue import Catalogue
+from serving.exact_search import ExactSearch
+from serving.served_view import BaseParts, Search, ServedView
+from serving.settings import ServingSettings
+from serving.tower_choice import choose
+from serving.trend_table import TrendTable
+from serving.user_view import UserView
+from serving.vector_cache import Counts, VectorCache, shared
+
+
+class ViewBuilder:
+    """Builds the views of one run folder. `counts` of user vectors go on over all of them."""
+
+    def __init__(self, layout: Layout, settings: ServingSettings) -> None:
+        self.layout, self.settings = layout, settings
+        self.counts = Counts()
+        self._shared = shared(settings)
+
+    def view(self, entry: Entry[Served], former: ServedView | None = None) -> ServedView:
+        """Return the view of a served manifest.
+
+        Raises `MissingInput`, `WrongParent`, `ChainBroken`, `Corrupt` or `UnknownSchema` naming what cannot be served.
+        """
+        shown = entry.body
+        parts = self._parts(shown, former)
+        users = former.users if former else None
+        if not isinstance(users, UserView) or not users.leads_to(shown):
+            users = UserView.of_base(parts.base)
+        users = users.advanced(shown)
+        table = TrendTable.of(users.trend_counts(), parts.base.manifest, shown.trend_time, parts.catalogue)
+        key = f"{entry.digest} {parts.tower.precision}"
+        vectors = VectorCache(parts.tower, key, self.settings.cached_vectors, self._shared, self.counts)
+        return ServedView(entry.number, shown, parts, users, vectors, table)
+
+    def _parts(self, shown: Served, former: ServedView | None) -> BaseParts:
+        if former and (former.shown.base_digest, former.parts.collections) == (shown.base_digest, shown.collections):
+            return former.parts
+        base = BaseStore(self.layout).open(shown.base_id)
+        if base.digest != shown.base_digest:
+            raise WrongParent(
+                f"base {shown.base_id} on disk is not the one that was published",
+                hint="Publish it again, or restore it.",
+            )
+        catalogue = Catalogue.of(base, base.manifest.online.bias_weight)
+        chosen = choose(base, catalogue, self.settings.tower, self.settings.tower_threads)
+        search = self._search(shown.collections[0], catalogue)
+        return BaseParts(base, shown.collections, catalogue, chosen.tower, chosen.why, search)
+
+    def _search(self, collection: str, catalogue: Catalogue) -> Search:
+        if self.settings.search == "exact":
+            return ExactSearch(catalogue)
+        from serving.item_search import ItemSearch  # pymilvus is not loaded where it is not used
+
+        return ItemSearch(self.layout, collection, catalogue, self.settings)

@@ -1,0 +1,200 @@
+"""The pages of `freshet serve`: what they answer, what they refuse, and how they follow what is published."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from starlette.testclient import TestClient
+
+from contracts.bases import OpenBase
+from contracts.deltas import Changes
+from contracts.layout import Layout
+from contracts.partitions import partition_of
+from contracts.rows import Row
+from publisher.rollback import rollback
+from serving.answer import NO_CONTEXT
+from serving.api import create_app
+from serving.guard import Guard
+from serving.service import Service
+from serving.settings import Arm, ServingSettings
+from tests.support.bases import CUT, MINUTE, append_delta, append_round, append_shard, serve, tiny_base, unit
+
+EXACT = ServingSettings(search="exact", refresh_seconds=60)
+ASKED = {"user_id": "u1", "k": 3, "context": {"discrete": {"device": "phone"}, "continuous": {"hour": 9}}}
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Layout:
+    return Layout(tmp_path)
+
+
+@pytest.fixture
+def base(layout: Layout) -> OpenBase:
+    return tiny_base(layout)
+
+
+@contextmanager
+def serving(layout: Layout, settings: ServingSettings = EXACT, token: str = "") -> Iterator[tuple[TestClient, Service]]:
+    """Have the pages answered, and the chain followed when the test says so."""
+    service = Service(layout, settings)
+    service.start()
+    try:
+        yield TestClient(Guard(create_app(service), token, 4096), raise_server_exceptions=False), service
+    finally:
+        service.close()
+
+
+def told(client: TestClient, path: str, status: int = 200) -> Any:
+    found = client.get(path)
+    assert found.status_code == status
+    return found.json()
+
+
+def test_an_answer_over_http_is_the_retrievers(layout: Layout, base: OpenBase) -> None:
+    append_round(layout, base, 1)
+    serve(layout, base)
+    with serving(layout) as (client, service):
+        (alone,) = [client.post("/retrieve", json=ASKED).json()]
+        both = client.post("/retrieve/batch", json={"k": 3, "queries": [{"user_id": "u2"}, {"user_id": "u1"}]}).json()
+        assert (alone["version"], alone["arm"], len(alone["items"])) == (1, "served", 3)
+        assert [answer["user_id"] for answer in both["answers"]] == ["u2", "u1"]
+        of_u2 = service.retrieve("u2", 3, NO_CONTEXT)
+        assert [item["item_id"] for item in both["answers"][0]["items"]] == [item.item_id for item in of_u2.items]
+
+
+def test_before_the_first_publish_it_says_why_and_afterwards_it_answers(layout: Layout, base: OpenBase) -> None:
+    with serving(layout) as (client, service):
+        refused = client.post("/retrieve", json=ASKED)
+        assert refused.status_code == 503
+        assert "nothing is served yet" in refused.json()["error"]
+        assert "freshet publish once" in refused.json()["hint"]
+        assert told(client, "/readyz", 503)["ok"] is False
+        assert told(client, "/healthz")["ok"] is True
+        serve(layout, base)
+        service.refresh()
+        assert told(client, "/readyz")["ok"] is True
+        assert client.post("/retrieve", json=ASKED).json()["version"] == 1
+
+
+def test_a_publish_and_a_rollback_are_taken_over_and_named(layout: Layout, base: OpenBase) -> None:
+    serve(layout, base)
+    with serving(layout) as (client, service):
+        before = client.post("/retrieve", json=ASKED).json()["items"]
+        append_round(layout, base, 1)
+        serve(layout, base)
+        service.refresh()
+        assert told(client, "/status")["version"] == 2
+        rollback(layout, 1, "someone", "a test")
+        service.refresh()
+        status = told(client, "/status")
+        assert (status["version"], status["action"], status["content_of"], status["why"]) == (
+            3,
+            "rollback",
+            1,
+            "a test",
+        )
+        assert client.post("/retrieve", json=ASKED).json()["items"] == before
+
+
+def test_a_version_that_cannot_be_opened_is_named_and_the_former_one_goes_on(layout: Layout, base: OpenBase) -> None:
+    serve(layout, base)
+    with serving(layout) as (client, service):
+        append_round(layout, base, 1)
+        serve(layout, base)
+        (broken,) = layout.deltas("tiny", 0).glob("*.safetensors")
+        broken.write_bytes(broken.read_bytes()[:-1])
+        service.refresh()
+        status = told(client, "/status")
+        assert (status["version"], status["newest_version"]) == (1, 2)
+        assert "damaged" in status["fault"]
+        assert client.post("/retrieve", json=ASKED).json()["version"] == 1
+        assert "freshet_serving_refused_versions_total 1.0" in client.get("/metrics").text
+
+
+def test_a_users_page_names_the_samples_and_the_records_that_made_the_row(layout: Layout, base: OpenBase) -> None:
+    partition = partition_of("u1", 2)
+    for records, samples in ((50, 100), (30, 1), (10, 4)):
+        append_shard(layout, "events", partition, records, samples + partition * (samples == 100), CUT)
+    row = Row(unit(np.random.default_rng(1), 8), 12, CUT + 10 * MINUTE, ("i3",))
+    append_delta(layout, base, partition, Changes(base.common, 1, {"u1": row}))
+    append_delta(layout, base, partition, Changes(base.common, 1, {"another": row}), samples=2)
+    append_delta(layout, base, partition, Changes(base.common, 1, {"u1": row}), samples=2)
+    serve(layout, base)
+    with serving(layout) as (client, _):
+        page = told(client, "/users/u1")
+        assert (page["how"], page["clicks"], page["ring"], page["base_row"]) == ("own row", 12, ["i3"], True)
+        assert page["age_ms"] == 80 * MINUTE
+        assert page["own_norm"] == pytest.approx(1.0)
+        cut = base.manifest.cut[partition]
+        ranges = [
+            [o["delta"], o["first_ordinal"], o["next_ordinal"], o["first_offset"], o["next_offset"]]
+            for o in page["evidence"]
+        ]
+        assert ranges == [[1, cut, cut + 1, 50, 80], [3, cut + 3, cut + 5, 80, 90]]
+        unknown = told(client, "/users/never/seen%20before")
+        assert (unknown["user_id"], unknown["how"], unknown["evidence"]) == ("never/seen before", "common row", [])
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        (b"", "truncated"),
+        (b"{", "truncated"),
+        (b'{"user_id": ""}', "$.user_id"),
+        (b'{"user_id": "u", "k": 0}', "$.k"),
+        (b'{"user_id": "u", "k": 1001}', "$.k"),
+        (b'{"user_id": "u", "k": 2.5}', "$.k"),
+        (b'{"user_id": "u", "kk": 2}', "kk"),
+        (b'{"user_id": "\\ud800 alone"}', "surrogate"),
+        (b'{"user_id": "u", "context": {"continuous": {"a": 1e39}}}', "continuous"),
+        (b'{"user_id": "u", "context": {"continuous": {"a": NaN}}}', "malformed"),
+        (b'{"user_id": "u", "context": {"discrete": {"a b": ""}}}', "context"),
+        (b"[" * 3000, "array"),
+    ],
+)
+def test_what_no_request_may_hold_is_refused_with_the_field(
+    layout: Layout, base: OpenBase, body: bytes, field: str
+) -> None:
+    serve(layout, base)
+    with serving(layout) as (client, _):
+        refused = client.post("/retrieve", content=body)
+        assert refused.status_code == 422
+        assert field in refused.json()["error"]
+
+
+def test_a_request_that_is_too_long_is_refused_however_it_comes(layout: Layout, base: OpenBase) -> None:
+    serve(layout, base)
+    with serving(layout) as (client, _):
+        long = b" " * 5000
+        assert client.post("/retrieve", content=long).status_code == 413
+        assert client.post("/retrieve", content=iter([long[:2500], long[2500:]])).status_code == 413
+
+
+@pytest.mark.parametrize("shown", ["", "Bearer", "Bearer wrong", "bearer secret", "Bearer secret2"])
+def test_without_the_token_every_page_but_the_probes_is_closed(layout: Layout, base: OpenBase, shown: str) -> None:
+    serve(layout, base)
+    with serving(layout, token="secret") as (client, _):
+        headers = {"Authorization": shown} if shown else {}
+        for path in ("/status", "/users/u1", "/metrics", "/openapi.json", "/docs", "/nowhere"):
+            refused = client.get(path, headers=headers)
+            assert (refused.status_code, refused.headers["www-authenticate"]) == (401, "Bearer")
+        assert client.post("/retrieve", json=ASKED, headers=headers).status_code == 401
+        assert [client.get(path).status_code for path in ("/healthz", "/readyz")] == [200, 200]
+        assert client.get("/status", headers={"Authorization": "Bearer secret"}).status_code == 200
+
+
+def test_answers_are_counted_by_arm_by_row_and_by_who_found_them(layout: Layout, base: OpenBase) -> None:
+    serve(layout, base)
+    settings = ServingSettings(search="exact", arm=(Arm(name="control", share=1.0, serves="frozen"),))
+    with serving(layout, settings) as (client, _):
+        client.post("/retrieve", json=ASKED)
+        client.post("/retrieve", json={"user_id": "never seen"})
+        counted = client.get("/metrics").text
+        for how in ("own row", "common row"):
+            assert f'freshet_serving_answers_total{{arm="control",search="exact",user="{how}"}} 1.0' in counted
+        assert "freshet_serving_version 1.0" in counted
