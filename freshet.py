@@ -24,7 +24,9 @@ class Command(NamedTuple):
 COMMANDS = (
     Command("demo", "examples.demo", "demo", "a click's whole way on one machine, with a page of results"),
     Command("produce", "streams.commands_produce", "produce", "fill a topic from a click log"),
-    Command("status", "publisher.commands", "status", "what is served, how fresh it is, from which log positions"),
+    Command(
+        "status", "publisher.commands_versions", "status", "what is served, how fresh it is, from which log positions"
+    ),
     Command("doctor", "", "", "find what is wrong with an installation"),
     Command("streams worker", "streams.commands", "worker", "turn the events of a topic into committed shards"),
     Command(
@@ -43,9 +45,9 @@ COMMANDS = (
     Command("publish once", "publisher.commands", "once", "publish what is new as the next served version"),
     Command("publish run", "publisher.commands", "run", "publish every interval until stopped"),
     Command("publish rollback", "publisher.commands", "rollback", "serve an earlier version again"),
-    Command("publish history", "publisher.commands", "history", "the served versions, newest first"),
-    Command("publish diff", "", "", "what two versions differ in"),
-    Command("publish retire", "", "", "delete what no rollback may need"),
+    Command("publish history", "publisher.commands_versions", "history", "the served versions, newest first"),
+    Command("publish diff", "publisher.commands_versions", "diff", "which rows two versions differ in, and how far"),
+    Command("publish retire", "publisher.commands_versions", "retire", "delete what no rollback may need"),
     Command("serve", "serving.commands_serve", "serve", "answer over HTTP what is served now"),
     Command("retrieve", "serving.commands", "retrieve", "the top k items for a user, as served now"),
     Command("evaluate", "trainer.evaluation.commands", "evaluate", "judge the online update on any log"),

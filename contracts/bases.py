@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
@@ -147,12 +148,16 @@ class BaseStore:
 
     def open(self, base_id: str) -> OpenBase:
         """Open a base. Raises `MissingInput`, `Corrupt`, `UnknownSchema`."""
-        path = self.layout.base(base_id) / MANIFEST
         try:
-            document, seal = sealed.unseal(path.read_bytes(), str(path))
+            return self.open_at(self.layout.base(base_id))
         except FileNotFoundError:
             known = ", ".join(self.ids()) or "none yet: run `freshet trainer retrain`"
             raise MissingInput(f"no base {base_id!r} under {self.layout.bases()}", hint=f"Bases: {known}.") from None
+
+    def open_at(self, folder: Path) -> OpenBase:
+        """Open what stands in a folder, for its manifest alone if that is hidden. Raises as `open` does."""
+        path = folder / MANIFEST
+        document, seal = sealed.unseal(path.read_bytes(), str(path))
         return OpenBase(parse(document, str(path)), seal, self.layout)
 
 

@@ -33,6 +33,10 @@ class Layout:
         """Where one attempt keeps its days' samples in random order while it trains on them; hidden."""
         return self.bases() / f".{_safe(base_id)}.{unique}.shuffled"
 
+    def retired_base(self, base_id: str, unique: str) -> Path:
+        """Where a base stands that is being deleted; hidden."""
+        return self.bases() / f".{_safe(base_id)}.{unique}.retired"
+
     def deltas(self, base_id: str, partition: int) -> Path:
         """Chain of the deltas of one partition on one base."""
         return self.root / "deltas" / _safe(base_id) / f"{partition:05d}"
@@ -40,6 +44,10 @@ class Layout:
     def served(self) -> Path:
         """Chain of the served manifests."""
         return self.root / "served"
+
+    def refused(self) -> Path:
+        """Chain of the versions that were refused."""
+        return self.root / "refused"
 
     def stream_state(self, topic: str, partition: int) -> Path:
         """State DB of the joiner of one topic-partition: a cache, may be deleted at any time."""

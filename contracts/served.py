@@ -13,7 +13,7 @@ import msgspec
 from contracts.chain import Chain, Entry
 from contracts.layout import Layout
 
-SCHEMA = "freshet.served/1"
+SCHEMA, REFUSED_SCHEMA = "freshet.served/1", "freshet.refused/1"
 
 
 class Position(msgspec.Struct, frozen=True):
@@ -35,7 +35,8 @@ class Hold(msgspec.Struct, frozen=True):
 
 
 class Gate(msgspec.Struct, frozen=True):
-    """A check that may refuse a promotion, and what it found, in words."""
+    """A check that may refuse a promotion, and what it found, in words. In what is served, one that did not pass was
+    overruled by whom `who` names, for the reason in `why`."""
 
     name: str
     passed: bool
@@ -67,12 +68,31 @@ class Served(msgspec.Struct, frozen=True):
     created_at: int
 
 
+class Refused(msgspec.Struct, frozen=True):
+    """Body of a refusal: a version that would have been `number`, and the verdicts against it; it was never served."""
+
+    number: int
+    base_id: str
+    base_digest: str
+    positions: tuple[Position, ...]
+    gates: tuple[Gate, ...]
+    who: str
+    why: str
+    created_at: int
+
+
 ServedChain = Chain[Served]
+RefusedChain = Chain[Refused]
 
 
 def chain(layout: Layout) -> ServedChain:
     """Return the chain of served manifests under `layout`."""
     return Chain(layout.served(), SCHEMA, Served)
+
+
+def refused(layout: Layout) -> RefusedChain:
+    """Return the chain of refusals under `layout`; nobody reads it to serve."""
+    return Chain(layout.refused(), REFUSED_SCHEMA, Refused)
 
 
 def head(layout: Layout) -> Entry[Served] | None:

@@ -9,7 +9,7 @@ from contracts import deltas, served
 from contracts.bases import BaseStore, OpenBase
 from contracts.chain import Entry
 from contracts.deltas import Delta, DeltaChain
-from contracts.errors import MissingInput
+from contracts.errors import Corrupt, MissingInput, UnknownSchema
 from contracts.layout import Layout
 from contracts.served import Position, Served, ServedChain
 
@@ -44,12 +44,16 @@ class Advance:
 
 @dataclass(frozen=True)
 class Candidate:
-    """`head`: what is served now; `former`: the newest manifest that served this base (None: none did)."""
+    """`head`: what is served now; `former`: the newest manifest that served this base (None: none did).
+
+    `served_cut`: the cut's watermark of the base that is served; None before the first publish, or where it is gone.
+    """
 
     base: OpenBase
     head: Entry[Served] | None
     former: Served | None
     advances: tuple[Advance, ...]
+    served_cut: int | None
 
     @property
     def number(self) -> int:
@@ -91,7 +95,14 @@ def find(layout: Layout, base_id: str | None, until: int | None = None) -> Candi
     former = former_of(chain, head, base.digest)
     partitions = range(base.manifest.partitions)
     advances = tuple(_reaching(_advance(layout, base, former, number), until) for number in partitions)
-    return Candidate(base, head, former, advances)
+    return Candidate(base, head, former, advances, _cut(layout, head.body.base_id) if head else None)
+
+
+def _cut(layout: Layout, base_id: str) -> int | None:
+    try:
+        return BaseStore(layout).open(base_id).manifest.cut_watermark
+    except (MissingInput, Corrupt, UnknownSchema):
+        return None
 
 
 def _reaching(advance: Advance, until: int | None) -> Advance:

@@ -1,18 +1,20 @@
-"""Commands of the publisher: `freshet publish once|run|rollback|history` and `freshet status`."""
+"""Commands that change what is served: `freshet publish once|run|rollback`."""
 
 from __future__ import annotations
 
 import argparse
 import getpass
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from contracts import command_line, served
+from contracts import command_line
 from contracts.ending import Ending
-from contracts.errors import MissingInput, MissingServer, PublishRefused
 from contracts.layout import Layout
+
+if TYPE_CHECKING:
+    from publisher.promotion import Order
 
 
 @dataclass(frozen=True)
@@ -22,33 +24,45 @@ class PublishArguments:
     layout: Layout
     base_id: str | None
     why: str
+    force: bool
 
 
 def once(argv: Sequence[str]) -> int:
     """`freshet publish once`: publish what is new, if anything is."""
-    arguments = _publish_arguments("publish once", "Show readers everything that is new, in one step.", argv)
-    _publish(arguments)
+    parser = _publish_parser("publish once", "Show readers everything that is new, in one step.")
+    parser.add_argument(
+        "--force", action="store_true", help="also what the limits refuse (not what readers could not use); needs --why"
+    )
+    arguments = _from_parsed(parser.parse_args(argv))
+    from publisher.promotion import publish_once
+    from publisher.schedule import sentence
+    from publisher.settings import PublisherSettings
+
+    print(sentence(publish_once(arguments.layout, PublisherSettings.load(), _order(arguments))), flush=True)
     return 0
 
 
 def run(argv: Sequence[str]) -> int:
     """`freshet publish run`: publish every interval until a signal ends it."""
-    parser = _publish_parser("publish run", "Publish what is new every interval, until SIGTERM or Ctrl-C.")
+    parser = _publish_parser(
+        "publish run",
+        "Publish what is new every interval, and at once when a newer base has caught up, until SIGTERM or Ctrl-C. "
+        "Served rows that do worse than the frozen base for a set time are rolled back.",
+    )
     parser.add_argument("--interval", type=command_line.positive, metavar="SECONDS", help="instead of the setting's")
     parsed = parser.parse_args(argv)
     arguments = _from_parsed(parsed)
+    from publisher.schedule import Schedule
     from publisher.settings import PublisherSettings
 
-    interval: float = parsed.interval or PublisherSettings.load().interval_seconds
+    settings = PublisherSettings.load()
+    interval: float = parsed.interval or settings.interval_seconds
     ended = Ending()
     print(f"Publishing every {interval:g} s from {arguments.layout.root}; SIGTERM or Ctrl-C ends it.", flush=True)
+    schedule = Schedule(arguments.layout, settings, _order(arguments), interval, _say)
     while not ended.is_set():
-        due = time.monotonic() + interval
-        try:
-            _publish(arguments)
-        except (PublishRefused, MissingInput, MissingServer) as error:
-            print(f"{error}\n{error.hint}\nTrying again in {interval:g} s.", flush=True)
-        ended.wait(max(0.0, due - time.monotonic()))
+        schedule.tick(time.monotonic())
+        ended.wait(min(interval, settings.poll_seconds))
     print("Ended.", flush=True)
     return 0
 
@@ -73,38 +87,6 @@ def rollback(argv: Sequence[str]) -> int:
     return 0
 
 
-def history(argv: Sequence[str]) -> int:
-    """`freshet publish history`: a table of all versions."""
-    parser = command_line.parser("publish history", "List the served versions, the newest last.")
-    parser.add_argument("--last", type=command_line.positive, default=50, metavar="N", help="how many (default: 50)")
-    parser.add_argument("--json", action="store_true", help="an array of manifests, for programs")
-    parsed = parser.parse_args(argv)
-    layout, last, as_json = command_line.layout(parsed), parsed.last, parsed.json
-    from publisher import report
-
-    report.print_history(layout, last, as_json)
-    return 0
-
-
-def status(argv: Sequence[str]) -> int:
-    """`freshet status`: what is served, how fresh, from which log positions."""
-    parser = command_line.parser("status", "Show what is served, how fresh it is, and from which log positions.")
-    parser.add_argument("--json", action="store_true", help="one JSON object, for programs; times in ms")
-    parsed = parser.parse_args(argv)
-    layout, as_json = command_line.layout(parsed), parsed.json
-    import msgspec
-
-    from publisher import report
-    from publisher.status import read_status
-
-    found = read_status(layout)
-    if as_json:
-        print(json.dumps(msgspec.to_builtins(found), indent=2))
-    else:
-        report.print_status(found)
-    return 0
-
-
 def who() -> str:
     """Return the name of the person or account that runs this process."""
     try:
@@ -120,24 +102,15 @@ def _publish_parser(command: str, description: str) -> argparse.ArgumentParser:
     return parser
 
 
-def _publish_arguments(command: str, description: str, argv: Sequence[str]) -> PublishArguments:
-    return _from_parsed(_publish_parser(command, description).parse_args(argv))
-
-
 def _from_parsed(parsed: argparse.Namespace) -> PublishArguments:
-    return PublishArguments(command_line.layout(parsed), parsed.base, parsed.why)
+    return PublishArguments(command_line.layout(parsed), parsed.base, parsed.why, getattr(parsed, "force", False))
 
 
-def _publish(arguments: PublishArguments) -> None:
-    from publisher.promotion import Order, publish_once
-    from publisher.settings import PublisherSettings
+def _order(arguments: PublishArguments) -> Order:
+    from publisher.promotion import Order
 
-    settings = PublisherSettings.load()
-    entry = publish_once(arguments.layout, settings, Order(who(), arguments.why, arguments.base_id))
-    if entry is None:
-        print("Nothing new to publish.", flush=True)
-        return
-    positions = entry.body.positions
-    shown = sum(len(served.included(entry.body, position.partition)) for position in positions)
-    deltas = f"{shown} deltas over {len(positions)} partitions"
-    print(f"Version {entry.number} is served: base {entry.body.base_id}, {deltas}.", flush=True)
+    return Order(who(), arguments.why, arguments.base_id, force=arguments.force)
+
+
+def _say(sentence: str) -> None:
+    print(sentence, flush=True)

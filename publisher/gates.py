@@ -1,30 +1,44 @@
-"""Gates: checks that may refuse a promotion, each with a reason in words."""
+"""Gates: checks that may refuse a promotion, each with a reason in words.
+
+What no reader could use is refused whoever asks; the limits of `publisher.limits` can be overruled with a reason.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from contracts import deltas
-from contracts.arrays import Floats
 from contracts.bases import OpenBase
 from contracts.chain import Entry
 from contracts.deltas import Delta
 from contracts.errors import FreshetError, PublishRefused
-from contracts.rows import Row
 from contracts.served import Gate
+from publisher import limits
 from publisher.candidate import Advance, Candidate
+from publisher.measured import measure, unusable
+from publisher.settings import Limits
 
 
-def check(candidate: Candidate) -> tuple[Gate, ...]:
-    """Return the verdicts of all gates; reads every new delta once, digests checked."""
-    return (
+def check(candidate: Candidate, within: Limits, now: int) -> tuple[Gate, ...]:
+    """Return the verdicts of all gates, of the limits only where there is something that readers could use.
+
+    Reads every new delta once, digests checked. `now`: ms, the wall clock.
+    """
+    measured = measure(candidate)
+    usable = (
         _gate("position", _behind(candidate), "no partition lies behind what is served"),
         _gate("contiguity", _gaps(candidate), "every delta follows the one before it"),
         _gate("contract", _foreign(candidate), "width, partitions and trend reference are the base's"),
-        _gate("finite", _unusable(candidate), "all rows and counts are finite numbers"),
+        _gate("finite", iter(measured.faults), "all rows and counts are finite numbers"),
     )
+    return usable + (limits.check(candidate, measured, within, now) if not failed(usable) else ())
+
+
+def failed(gates: Sequence[Gate]) -> list[Gate]:
+    """Return those that did not pass."""
+    return [gate for gate in gates if not gate.passed]
 
 
 def of_base(base: OpenBase) -> Gate:
@@ -33,15 +47,16 @@ def of_base(base: OpenBase) -> Gate:
     return _gate("base", iter([fault] if fault else []), "all its rows, vectors, biases and counts are finite numbers")
 
 
-def require(gates: tuple[Gate, ...], base_id: str) -> None:
-    """Raise `PublishRefused` with the verdicts unless every gate passed."""
-    failed = [gate for gate in gates if not gate.passed]
-    if failed:
-        verdicts = "; ".join(f"{gate.name}: {gate.detail}" for gate in failed)
-        raise PublishRefused(
-            f"base {base_id} was not published: {verdicts}",
-            hint="What was served stays served. `freshet publish rollback` holds deltas that must not be shown.",
-        )
+def require(gates: Sequence[Gate], base_id: str, force: bool = False) -> None:
+    """Raise `PublishRefused` with the verdicts unless every gate passed; `force` overrules the limits."""
+    against = [gate for gate in failed(gates) if not (force and gate.name in limits.NAMES)]
+    if not against:
+        return
+    verdicts = "; ".join(f"{gate.name}: {gate.detail}" for gate in against)
+    hint = "What was served stays served. `freshet publish rollback` holds deltas that must not be shown."
+    if all(gate.name in limits.NAMES for gate in against):
+        hint += " `--force --why REASON` shows it all the same."
+    raise PublishRefused(f"base {base_id} was not published: {verdicts}", hint=hint)
 
 
 def _gate(name: str, faults: Iterator[str], otherwise: str) -> Gate:
@@ -92,40 +107,17 @@ def _foreign(candidate: Candidate) -> Iterator[str]:
                 yield f"{_name(advance, entry)} has another {' and '.join(differing)} than the base"
 
 
-def _unusable(candidate: Candidate) -> Iterator[str]:
-    for advance in candidate.advances:
-        for entry in advance.shown:
-            try:
-                changes = deltas.read(advance.chain, entry)
-            except FreshetError as error:
-                yield f"{_name(advance, entry)}: {error}"
-                continue
-            if fault := _not_finite(changes.common, changes.rows, changes.trend):
-                yield f"{_name(advance, entry)}: {fault}"
-
-
 def _base_fault(base: OpenBase) -> str:
     """Name the first thing that makes a base unusable, empty if all is well."""
     try:
         items = base.items
         for name, numbers in (("vectors", items.vectors), ("biases", items.biases)):
-            unusable = np.flatnonzero(~np.isfinite(numbers.reshape(len(items.ids), -1)).all(axis=1))
-            if len(unusable):
-                return f"{len(unusable)} {name} are not finite, the first is that of item {items.ids[unusable[0]]!r}"
-        return _not_finite(base.common, base.rows, base.trend)
+            wrong = np.flatnonzero(~np.isfinite(numbers.reshape(len(items.ids), -1)).all(axis=1))
+            if len(wrong):
+                return f"{len(wrong)} {name} are not finite, the first is that of item {items.ids[wrong[0]]!r}"
+        return unusable(base.common, base.rows, base.trend)
     except FreshetError as error:
         return str(error)
-
-
-def _not_finite(common: Floats, rows: Mapping[str, Row], trend: Mapping[str, float]) -> str:
-    """Name the first thing in a delta or base that is no finite number (or no possible count), empty if all is well."""
-    if not np.all(np.isfinite(common)):
-        return "the common row is not finite"
-    users = [user for user, row in rows.items() if not np.all(np.isfinite(row.own))]
-    if users:
-        return f"{len(users)} rows are not finite, the first is that of user {users[0]!r}"
-    items = [item for item, count in trend.items() if not 0 <= count < np.inf]
-    return f"{len(items)} trend counts are impossible, the first is that of item {items[0]!r}" if items else ""
 
 
 def _name(advance: Advance, entry: Entry[Delta]) -> str:

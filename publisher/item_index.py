@@ -114,6 +114,12 @@ class ItemIndex:
                 hint="Publish again: the collection is made anew.",
             )
 
+    def drop(self, name: str) -> None:
+        """Make sure that there is no such collection."""
+        with _named(self._uri):
+            if self._client.has_collection(name):
+                self._client.drop_collection(name)
+
     def holds(self, name: str, vectors: Floats) -> bool:
         """Say whether `name` is there, indexed, loaded and holds exactly `vectors`; all rows are read, in batches."""
         with _named(self._uri):
@@ -137,6 +143,7 @@ class ItemIndex:
         parameters = {
             "HNSW": {"M": settings.hnsw_links, "efConstruction": settings.hnsw_effort},
             "IVF_FLAT": {"nlist": settings.ivf_lists},
+            "IVF_SQ8": {"nlist": settings.ivf_lists},
             "FLAT": {},
         }[self._kind]
         index = MilvusClient.prepare_index_params()

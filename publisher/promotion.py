@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 
 from contracts import served
 from contracts.bases import ITEM_TOWER, USER_TOWER, OpenBase
 from contracts.chain import Entry
 from contracts.crash import reach
-from contracts.errors import ChainBroken, ChainTaken, Corrupt, PublishRefused, UnknownSchema
+from contracts.errors import ChainBroken, ChainTaken, Corrupt, PublishRefused, UnknownSchema, UsageError
 from contracts.layout import Layout
-from contracts.served import Gate, Served
+from contracts.served import Gate, Refused, Served
 from publisher import candidate, gates, item_index
 from publisher.candidate import Candidate
 from publisher.item_index import ItemIndex
@@ -23,13 +24,15 @@ class Order:
     """Who publishes, why, and what.
 
     `base_id` None: the base that is served, before the first publish the newest. `until` (ms of watermark) None: all
-    deltas; else only those that reach no further, which is how a past day is published as it would have been.
+    deltas; else only those that reach no further, which is how a past day is published as it would have been. `force`:
+    what the limits refuse is shown all the same; it needs a `why`.
     """
 
     who: str
     why: str
     base_id: str | None = None
     until: int | None = None
+    force: bool = False
 
 
 def publish_once(layout: Layout, settings: PublisherSettings, order: Order) -> Entry[Served] | None:
@@ -38,7 +41,7 @@ def publish_once(layout: Layout, settings: PublisherSettings, order: Order) -> E
     1. stage the base's items in a Milvus collection of their own, unless an earlier version verified them there. All
        numbers of the base are checked before.
     2. read them back and compare bit for bit.
-    3. gates over every delta that would be shown for the first time.
+    3. gates over every delta that would be shown for the first time. What they refuse goes on record, once.
     4. create the next served manifest exclusively: readers see the new version, whole, or the old one.
     5. retire by age: nothing is deleted by this version.
 
@@ -49,6 +52,8 @@ def publish_once(layout: Layout, settings: PublisherSettings, order: Order) -> E
     Raises `PublishRefused` with the verdicts of the gates, `MissingInput`, `MissingServer`, or `Corrupt` for a damaged
     base.
     """
+    if order.force and not order.why:
+        raise UsageError("a version is not forced without a reason", hint="Say it with --why; it goes on record.")
     while True:
         found = _find(layout, order)
         try:
@@ -75,8 +80,12 @@ def _promote(layout: Layout, settings: PublisherSettings, found: Candidate, orde
     if not found.is_new:
         return None
     # Step 3: gates
-    verdicts = gates.check(found)
-    gates.require(verdicts, found.base.manifest.base_id)
+    verdicts = gates.check(found, settings.limits, _now())
+    try:
+        gates.require(verdicts, found.base.manifest.base_id, order.force)
+    except PublishRefused:
+        _put_on_record(layout, found, verdicts, order)
+        raise
     reach("publish.promote.3")
     # Step 4: the commit
     chain = served.chain(layout)
@@ -113,8 +122,28 @@ def _manifest(found: Candidate, collection: str, verdicts: tuple[Gate, ...], ord
         content_of=found.number,
         who=order.who,
         why=order.why,
-        created_at=int(time.time() * 1000),
+        created_at=_now(),
     )
+
+
+def _put_on_record(layout: Layout, found: Candidate, verdicts: tuple[Gate, ...], order: Order) -> None:
+    """Add the refusal to its chain, unless the newest one says the same of the same content."""
+    chain, positions = served.refused(layout), tuple(advance.position for advance in found.advances)
+    base, newest = found.base, chain.head()
+    body = Refused(found.number, base.manifest.base_id, base.digest, positions, verdicts, order.who, order.why, _now())
+    if newest and _said(newest.body) == _said(body):
+        return
+    with suppress(ChainTaken):  # another publisher refuses as well
+        chain.create(chain.prepare(newest, body, {}))
+
+
+def _said(refusal: Refused) -> tuple[object, ...]:
+    against = [gate.name for gate in gates.failed(refusal.gates)]
+    return refusal.number, refusal.base_digest, refusal.positions, against
+
+
+def _now() -> int:
+    return int(time.time() * 1000)
 
 
 def _sha256(base: OpenBase, name: str) -> str:

@@ -16,6 +16,9 @@ from contracts.days import shown
 from contracts.errors import NothingServed
 from contracts.layout import Layout
 from contracts.served import Hold, Served
+from publisher.difference import Difference
+from publisher.measured import bars
+from publisher.retention import Plan
 from publisher.status import UNKNOWN, Status
 
 MINUTES = len("2017-10-05 12:34")
@@ -39,8 +42,73 @@ def print_status(status: Status) -> None:
             str(p.partition), str(p.delta), str(p.next_ordinal), offset, shown(p.watermark), _span(p.behind_ms)
         )
     console.print(table)
+    if status.refused:
+        against = "; ".join(f"{gate.name}: {gate.detail}" for gate in status.refused.gates if not gate.passed)
+        when = shown(status.refused.created_at)
+        console.print(f"Refused since then, at {when}: {against}", style="bold", soft_wrap=True)
+    if status.overruled:
+        console.print(f"Overruled gates: {', '.join(gate.name for gate in status.overruled)}", style="bold")
     if status.held:
         console.print(f"Held deltas: {_holds(status.held)}")
+
+
+def print_refused(layout: Layout, last: int, as_json: bool) -> None:
+    """Print the newest `last` refusals, the newest last."""
+    chain = served.refused(layout)
+    newest = chain.head_number()
+    entries = [chain.read(number) for number in range(max(newest - last, 0) + 1, newest + 1)]
+    if as_json:
+        print(json.dumps([msgspec.to_builtins(entry.body) for entry in entries], indent=2))
+        return
+    if not entries:
+        print("No version was refused.")
+        return
+    table = Table(box=box.SIMPLE, padding=(0, 1, 0, 0))
+    for heading in ("would be", "base", "when", "against it"):
+        table.add_column(heading, overflow="fold")
+    for entry in entries:
+        body = entry.body
+        against = "\n".join(f"{gate.name}: {gate.detail}" for gate in body.gates if not gate.passed)
+        table.add_row(str(body.number), escape(body.base_id), shown(body.created_at)[:MINUTES], escape(against))
+    Console().print(table)
+
+
+def print_difference(found: Difference) -> None:
+    """Print what differs between two versions."""
+    console = Console(markup=False)
+    console.print(f"From version {found.before} to version {found.after}", style="bold")
+    if found.bases[0] != found.bases[1]:
+        console.print(f"Another base: {found.bases[0]}, then {found.bases[1]}. Rows of two bases cannot be compared.")
+        console.print(f"Items: {found.items_new} new, {found.items_gone} gone.")
+    else:
+        counts = f"{found.rows_new} new, {found.rows_changed} changed, {found.rows_gone} gone"
+        console.print(f"Base {found.bases[0]}. Own rows: {counts}.")
+    if found.distances:
+        names = ("least", "median", "90 %", "99 %", "most")
+        moved = ", ".join(f"{name} {value:.4g}" for name, value in zip(names, found.distances, strict=True))
+        console.print(f"How far they moved: {moved} |{bars(found.histogram)}|")
+    for title, rows in (("user", found.moved), ("common row of", found.common)):
+        if rows:
+            table = Table(title, "moved by", "turned by")
+            for move in rows:
+                table.add_row(escape(move.name), f"{move.distance:.4g}", f"{move.degrees:.2f}°")
+            console.print(table)
+    table = Table("item", "decayed clicks before", "after")
+    for item in found.trend:
+        table.add_row(escape(item.item_id), f"{item.before:.2f}", f"{item.after:.2f}")
+    console.print(table)
+
+
+def print_plan(plan: Plan, dry: bool) -> None:
+    """Print what was, or would be, deleted."""
+    table = Table("base", "stays because" if dry else "stayed because")
+    for kept in plan.kept:
+        table.add_row(escape(kept.base_id), escape(kept.why))
+    console = Console(markup=False)
+    console.print(table)
+    names = ", ".join(base.manifest.base_id for base in plan.gone) or "nothing"
+    freed = f", {plan.size / 1e6:.1f} MB on disk" if plan.gone else ""
+    console.print(f"{'Would go' if dry else 'Deleted'}: {names}{freed}.")
 
 
 def print_history(layout: Layout, last: int, as_json: bool) -> None:

@@ -37,6 +37,7 @@ def rollback(layout: Layout, to: int, who: str, why: str) -> Entry[Served]:
             chain.create(entry)
         except ChainTaken:
             continue
+        _base_of(layout, target, to)  # retired in this very moment: readers keep the former version, and this says so
         return entry
 
 
@@ -46,9 +47,13 @@ def _target(layout: Layout, chain: ServedChain, to: int, head: Entry[Served]) ->
     target = chain.read(to).body
     if target.content_of == head.body.content_of:
         raise UsageError(f"version {to} is what is served", hint="Older ones: `freshet publish history`.")
+    _base_of(layout, target, to)
+    return target
+
+
+def _base_of(layout: Layout, target: Served, to: int) -> None:
     if BaseStore(layout).open(target.base_id).digest != target.base_digest:
         raise WrongParent(f"base {target.base_id} on disk is not the one that version {to} served")
-    return target
 
 
 def _holds(chain: ServedChain, to: int, target: Served) -> tuple[Hold, ...]:

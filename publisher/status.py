@@ -9,7 +9,7 @@ from contracts.bases import BaseStore
 from contracts.chain import Entry
 from contracts.errors import NothingServed
 from contracts.layout import Layout
-from contracts.served import Hold, Position
+from contracts.served import Gate, Hold, Position, Refused
 from contracts.shards import Shard, ShardChain
 
 UNKNOWN = -1
@@ -31,7 +31,10 @@ class PartitionStatus(msgspec.Struct, frozen=True):
 
 
 class Status(msgspec.Struct, frozen=True):
-    """What is served. Times are event times in ms, but `created_at`, which is processing time."""
+    """What is served. Times are event times in ms, but `created_at`, which is processing time.
+
+    `overruled`: gates that did not pass and were forced. `refused`: the newest version that was refused since.
+    """
 
     version: int
     action: str
@@ -44,6 +47,8 @@ class Status(msgspec.Struct, frozen=True):
     behind_ms: int
     partitions: tuple[PartitionStatus, ...]
     held: tuple[Hold, ...]
+    overruled: tuple[Gate, ...]
+    refused: Refused | None
     who: str
     why: str
     created_at: int
@@ -69,10 +74,17 @@ def read_status(layout: Layout) -> Status:
         behind_ms=max((partition.behind_ms for partition in partitions), default=UNKNOWN),
         partitions=partitions,
         held=body.holds,
+        overruled=tuple(gate for gate in body.gates if not gate.passed),
+        refused=_refused(layout, head.number),
         who=body.who,
         why=body.why,
         created_at=body.created_at,
     )
+
+
+def _refused(layout: Layout, number: int) -> Refused | None:
+    newest = served.refused(layout).head()
+    return newest.body if newest and newest.body.number > number else None
 
 
 def _partition(layout: Layout, topic: str, position: Position) -> PartitionStatus:

@@ -35,6 +35,7 @@ from contracts.days import last_date
 from contracts.errors import UsageError
 from contracts.features import FeatureSpec
 from contracts.layout import Layout
+from contracts.reference import REFERENCE, pack_reference
 from trainer import export, item_content, lineage
 from trainer.calibration import EVERYTHING, Calibration, Trial, Trials, Yesterday, nothing, search
 from trainer.day_scan import Scan
@@ -226,6 +227,7 @@ def _files(trained: _Trained, scan: Scan) -> tuple[dict[str, bytes], dict[str, f
         **about,
         bases.DENSE: towers.packed(),
         bases.USERS: bases.pack_user_table(rows.common, users),
+        REFERENCE: pack_reference(rows.common, users),
         bases.ITEMS: bases.pack_items(Items(known.items, rows.items, vectors, rows.biases)),
         bases.TREND: pack({"items": list(trend), "counts": np.array(list(trend.values()), dtype=np.float64)}),
         lineage.ITEM_COUNTS: lineage.pack_item_counts(known.item_counts),

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import msgspec
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from contracts import deltas, served, shards, trend
+from contracts import deltas, served, shards, trend, validation
 from contracts.arrays import Floats, pack
 from contracts.bases import (
     DENSE,
@@ -32,7 +33,8 @@ from contracts.deltas import Changes, Delta
 from contracts.features import ContinuousFeature, DiscreteFeature, FeatureSpec
 from contracts.layout import Layout
 from contracts.partitions import partition_of
-from contracts.rows import RING, Row
+from contracts.reference import REFERENCE, pack_reference
+from contracts.rows import RING, Row, RowTable
 from contracts.shards import Rebuild, Shard
 
 CUT = 1_507_000_000_000  # ms: the watermark of every tiny base's cut
@@ -66,9 +68,11 @@ def tiny_base(layout: Layout, tiny: Tiny = Tiny()) -> OpenBase:
     items = item_side(rng, tiny.items, tiny.width)
     rows = {f"u{n}": random_row(rng, tiny.width, items.ids, CUT - MINUTE * n) for n in range(tiny.users)}
     tower = user_tower(rng, tiny.width, tiny.context)
+    common = unit(rng, tiny.width)
     files = {
         DENSE: pack({"nothing": np.zeros(1, np.float32)}),
-        USERS: pack_users(unit(rng, tiny.width), rows, tiny.width),
+        USERS: pack_users(common, rows, tiny.width),
+        REFERENCE: pack_reference(common, RowTable.of(rows, tiny.width)),
         ITEMS: pack_items(items),
         TREND: pack({"items": items.ids[: tiny.trending], "counts": np.linspace(1, 5, tiny.trending)}),
         USER_TOWER: tower,
@@ -135,15 +139,53 @@ def user_tower(rng: np.random.Generator, width: int, spec: FeatureSpec, temperat
     return bytes(model.SerializeToString())
 
 
-def append_delta(layout: Layout, base: OpenBase, partition: int, changes: Changes, samples: int = 1) -> Entry[Delta]:
+@dataclass(frozen=True)
+class Hits:
+    """What the validation records of a delta say: clicks, and hits among them of both arms."""
+
+    clicks: int
+    served: int
+    frozen: int
+
+
+def append_delta(
+    layout: Layout, base: OpenBase, partition: int, changes: Changes, samples: int = 1, hits: Hits | None = None
+) -> Entry[Delta]:
     """Append one delta of `samples` samples to the chain of a partition, half an hour after the one before."""
     chain = deltas.chain(layout, base.manifest.base_id, partition)
     head = chain.head()
-    entry = chain.prepare(
-        head, next_body(base, head, partition, samples), {deltas.ROWS: deltas.encode(changes, changes.common.shape[0])}
-    )
+    body = next_body(base, head, partition, samples)
+    files = {deltas.ROWS: deltas.encode(changes, changes.common.shape[0])}
+    if hits:
+        files[deltas.VALIDATION] = validation.encode(block_scores(body, hits))
+    entry = chain.prepare(head, body, files)
     chain.create(entry)
     return entry
+
+
+def block_scores(body: Delta, hits: Hits) -> list[validation.BlockScore]:
+    """Return the records of one block: all clicks, and as many on another slice, which must not be counted twice."""
+    arms: list[tuple[Literal["served", "frozen"], int]] = [("served", hits.served), ("frozen", hits.frozen)]
+    return [
+        validation.BlockScore(
+            base_id=body.base_id,
+            partition=body.partition,
+            first_ordinal=body.first_ordinal,
+            next_ordinal=body.next_ordinal,
+            watermark=body.watermark,
+            served_version=0,
+            delta=0,
+            arm=arm,
+            slice=part,
+            k=20,
+            samples=hits.clicks,
+            known=hits.clicks,
+            hits=found,
+            loss=0.0,
+        )
+        for arm, found in arms
+        for part in ("all", "active")
+    ]
 
 
 def next_body(base: OpenBase, head: Entry[Delta] | None, partition: int, samples: int = 1) -> Delta:
@@ -186,10 +228,10 @@ def random_changes(base: OpenBase, partition: int, seed: int, users: int = 3) ->
     return Changes(unit(rng, width), seed + 1, rows, trend={item: one * (n + 1) for n, item in enumerate(clicked)})
 
 
-def append_round(layout: Layout, base: OpenBase, seed: int) -> None:
+def append_round(layout: Layout, base: OpenBase, seed: int, hits: Hits | None = None) -> None:
     """Append one random delta to every partition."""
     for partition in range(base.manifest.partitions):
-        append_delta(layout, base, partition, random_changes(base, partition, seed))
+        append_delta(layout, base, partition, random_changes(base, partition, seed), hits=hits)
 
 
 def with_row(changes: Changes, user: str, row: Row) -> Changes:

@@ -41,7 +41,7 @@ SECTIONS = {
     "contracts.features": {"Base": ["FeatureSpec", "DiscreteFeature", "ContinuousFeature"]},
     "contracts.deltas": {"Delta": ["Delta"]},
     "contracts.validation": {"Validation record": ["BlockScore"]},
-    "contracts.served": {"Served manifest": ["Served", "Position", "Hold", "Gate"]},
+    "contracts.served": {"Served manifest": ["Served", "Refused", "Position", "Hold", "Gate"]},
 }
 STRUCTS = [(m, section, name) for m, found in SECTIONS.items() for section, names in found.items() for name in names]
 
@@ -50,6 +50,7 @@ SEQUENCES = {
     "Commit to a chain": ("contracts/commit.py", None),
     "Full retrain": ("trainer/retrain.py", None),
     "Promotion": ("publisher/promotion.py", "publish_once"),
+    "Retiring": ("publisher/retention.py", "retire"),
     "Attaching topics": ("streams/attach/rekey.py", None),
 }
 
@@ -138,14 +139,16 @@ def test_every_path_of_the_layout_stands_in_its_section() -> None:
         "base": layout.base("BASE"),
         "unfinished_base": layout.unfinished_base("BASE", "NAME"),
         "shuffled_day": layout.shuffled_day("BASE", "NAME"),
+        "retired_base": layout.retired_base("BASE", "NAME"),
         "served": layout.served(),
+        "refused": layout.refused(),
         "item_store": layout.item_store(),
         "worker_data": layout.worker_data("NAME"),
     }
     paths = partitioned | of_base | others
     assert set(paths) == {name for name, member in vars(Layout).items() if callable(member) and name[0] != "_"}
     shown = {"TOPIC": "<topic>", "BASE": "<base id>", "NAME": "<name>", "00000": "<partition>"}
-    shown |= {f".BASE.NAME.{what}": f".<base id>.<unique>.{what}" for what in ("tmp", "shuffled")}
+    shown |= {f".BASE.NAME.{what}": f".<base id>.<unique>.{what}" for what in ("tmp", "shuffled", "retired")}
     for path in paths.values():
         assert "`" + "/".join(shown.get(part, part) for part in path.relative_to("run").parts) in text
 

@@ -14,7 +14,7 @@ import pytest
 from contracts import served
 from contracts.errors import MissingInput, NothingServed, UsageError
 from contracts.layout import Layout
-from publisher import commands
+from publisher import commands, commands_versions
 from tests.support.bases import append_round, tiny_base
 
 
@@ -57,14 +57,14 @@ def test_rollback_and_history_tell_what_happened(
     capsys.readouterr()
     assert commands.rollback([*root(layout), "--to", "1", "--why", "recall fell"]) == 0
     assert capsys.readouterr().out == "Version 3 serves the content of version 1 again; 2 deltas are held.\n"
-    assert commands.history([*root(layout), "--json"]) == 0
+    assert commands_versions.history([*root(layout), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert [(v["version"], v["action"], v["content_of"]) for v in told] == [
         (1, "publish", 1),
         (2, "publish", 2),
         (3, "rollback", 1),
     ]
-    assert commands.history([*root(layout), "--last", "1"]) == 0
+    assert commands_versions.history([*root(layout), "--last", "1"]) == 0
     table = capsys.readouterr().out
     assert "recall fell" in table
     assert "publish" not in table
@@ -78,7 +78,7 @@ def test_rollback_needs_a_version_and_a_reason(layout: Layout, arguments: list[s
 
 
 def test_status_and_history_before_the_first_publish_say_so(layout: Layout) -> None:
-    for command in (commands.status, commands.history):
+    for command in (commands_versions.status, commands_versions.history):
         with pytest.raises(NothingServed):
             command(root(layout))
 
@@ -87,9 +87,9 @@ def test_status_is_a_table_for_people_and_json_for_programs(layout: Layout, caps
     tiny_base(layout)
     commands.once(root(layout))
     capsys.readouterr()
-    assert commands.status(root(layout)) == 0
+    assert commands_versions.status(root(layout)) == 0
     assert "Version 1 (publish), base tiny" in capsys.readouterr().out
-    assert commands.status([*root(layout), "--json"]) == 0
+    assert commands_versions.status([*root(layout), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert (told["version"], told["base_id"], told["behind_ms"]) == (1, "tiny", -1)
     assert [partition["next_ordinal"] for partition in told["partitions"]] == [100, 101]

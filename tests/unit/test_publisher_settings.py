@@ -1,25 +1,18 @@
-"""Settings of publisher and serving: files that hold every key, and where item vectors go."""
+"""Settings of publisher and serving: where item vectors go."""
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 
 import pytest
 
 from contracts.layout import Layout
-from contracts.settings import CONFIG_FOLDER, StageSettings, config_folder
+from contracts.settings import CONFIG_FOLDER
 from publisher.settings import PublisherSettings
 from serving.settings import ServingSettings
 
 STAGES = [PublisherSettings, ServingSettings]
 HERE = Layout(Path("here"))
-
-
-@pytest.mark.parametrize("stage", STAGES)
-def test_the_file_holds_every_key_with_its_default(stage: type[StageSettings]) -> None:
-    written = tomllib.loads((config_folder() / f"{stage.stage}.toml").read_text())
-    assert written == {name: field.default for name, field in stage.model_fields.items()}
 
 
 @pytest.mark.parametrize("stage", STAGES)

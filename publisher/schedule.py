@@ -1,0 +1,87 @@
+"""`publish run`: what is published when, and what is rolled back by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from contracts import served
+from contracts.chain import Entry
+from contracts.errors import FreshetError, MissingInput, MissingServer, PublishRefused
+from contracts.layout import Layout
+from contracts.served import Served
+from publisher.promotion import Order, publish_once
+from publisher.rollback import rollback
+from publisher.settings import PublisherSettings
+from publisher.watch import fallen, ready_base
+
+AUTOMATIC = "publish run"
+
+
+class Schedule:
+    """Publishes every interval, and at once when a base is ready; `tick` is called every few seconds.
+
+    Nothing but a refusal, a missing base or an absent vector store is outlived: those are said, and tried again when
+    the interval is over. `say` is told each thing once.
+    """
+
+    def __init__(
+        self, layout: Layout, settings: PublisherSettings, order: Order, interval: float, say: Callable[[str], None]
+    ) -> None:
+        self._layout, self._settings, self._order = layout, settings, order
+        self._interval, self._say = interval, say
+        self._due = -1.0
+        self._waits: set[str] = set()  # bases that were ready and could not be served, until the interval is over
+
+    def tick(self, now: float) -> None:
+        """Do what is due at `now` (seconds of any clock that only goes forwards)."""
+        if now >= self._due:
+            self._due = now + self._interval
+            self._waits.clear()
+            self._publish(self._order)
+            self._watch()
+        elif self._order.base_id is None and self._settings.cut_over == "automatic":
+            self._cut_over()
+
+    def _cut_over(self) -> None:
+        head = served.head(self._layout)
+        ready = ready_base(self._layout, self._settings, head) if head else None
+        if ready and ready not in self._waits:
+            self._waits.add(ready)
+            self._say(f"Base {ready} has caught up and is no worse: cutting over.")
+            self._publish(replace(self._order, base_id=ready))
+
+    def _publish(self, order: Order) -> None:
+        try:
+            entry = publish_once(self._layout, self._settings, order)
+        except (PublishRefused, MissingInput, MissingServer) as error:
+            self._say(f"{error}\n{error.hint}\nTrying again in {self._interval:g} s.")
+            return
+        self._say(sentence(entry))
+
+    def _watch(self) -> None:
+        """Roll back where the served rows have done worse than the frozen base for long enough."""
+        head = served.head(self._layout)
+        try:
+            fall = fallen(self._layout, self._settings, head) if head else None
+            if not fall:
+                return
+            entry = rollback(self._layout, fall.to, AUTOMATIC, f"automatic: {fall.why}")
+        except FreshetError as error:
+            self._say(f"Whether to roll back could not be decided: {error}")
+            return
+        self._say(f"Rolled back to the content of version {fall.to}, as version {entry.number}: {fall.why}.")
+
+
+def sentence(entry: Entry[Served] | None) -> str:
+    """Say what was published."""
+    if entry is None:
+        return "Nothing new to publish."
+    positions = entry.body.positions
+    shown = sum(len(served.included(entry.body, position.partition)) for position in positions)
+    forced = [gate.name for gate in entry.body.gates if not gate.passed]
+    against = f", against {' and '.join(forced)}" if forced else ""
+    return (
+        f"Version {entry.number} is served: base {entry.body.base_id}, {shown} deltas over {len(positions)} "
+        f"partitions{against}."
+    )

@@ -1,0 +1,163 @@
+"""What validation records say of what is served: whether it has to be rolled back, and which base may follow it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from contracts import deltas, served
+from contracts.bases import BaseStore, OpenBase
+from contracts.chain import Entry
+from contracts.deltas import Delta, DeltaChain
+from contracts.layout import Layout
+from contracts.served import Served
+from publisher.limits import is_worse
+from publisher.measured import Recall, validation_of
+from publisher.settings import PublisherSettings
+
+HALVES = 2
+
+
+@dataclass(frozen=True)
+class Fall:
+    """The served rows found less than the frozen base for a set time: go back to version `to`, and say `why`."""
+
+    to: int
+    why: str
+
+
+@dataclass(frozen=True)
+class _Scored:
+    """A served delta and the hits on its clicks, of what was served when they came."""
+
+    entry: Entry[Delta]
+    recall: Recall
+
+
+def fallen(layout: Layout, settings: PublisherSettings, head: Entry[Served]) -> Fall | None:
+    """Return where to roll back to, None while all is well.
+
+    The records of the last `rollback_after_seconds` of watermark are judged, as a whole and each half of that time by
+    itself: all three have to be worse than chance allows, on `limits.recall_clicks` clicks at least in each half. What
+    came before the last rollback is not asked again. The version gone back to is the newest on this base from before
+    that time.
+    """
+    length = int(settings.rollback_after_seconds * 1000)
+    if not length or head.body.action == "rollback":
+        return None
+    since = head.body.trend_time - length
+    halves = [Recall() for _ in range(HALVES)]
+    for scored in _since(layout, head.body, since):
+        late = scored.entry.body.watermark - since > length / HALVES
+        _merge(halves[late], scored.recall)
+    whole = Recall()
+    for half in halves:
+        if half.clicks < settings.limits.recall_clicks or not is_worse(half):
+            return None
+        _merge(whole, half)
+    to = _version_before(layout, head, since)
+    if to is None or not is_worse(whole):
+        return None
+    found, control = (hits / whole.clicks for hits in (whole.served, whole.frozen))
+    hours = settings.rollback_after_seconds / 3600
+    return Fall(to, f"for {hours:g} h recall@{whole.k} was {found:.4f}, the frozen base's {control:.4f}")
+
+
+def ready_base(layout: Layout, settings: PublisherSettings, head: Entry[Served]) -> str | None:
+    """Return the base that should be served from now on, None while there is none.
+
+    It is a later one of the same topic, its deltas have caught up (in each partition to within a publish interval of
+    what is served), and on the clicks of the last `rollback_after_seconds` of watermark it found no less than the base
+    that is served.
+    """
+    store = BaseStore(layout)
+    now = store.open(head.body.base_id)
+    later = [base for base in map(store.open, store.ids()) if _follows(now, base)]
+    bases = [base for base in later if not _was_served(layout, head, base.digest)] if later else []
+    for base in sorted(bases, key=lambda base: base.manifest.cut_watermark, reverse=True):
+        if _has_caught_up(layout, settings, base, head.body) and _is_no_worse(layout, settings, base, head.body):
+            return base.manifest.base_id
+    return None
+
+
+def _follows(now: OpenBase, base: OpenBase) -> bool:
+    facts = [(b.manifest.topic, b.manifest.topic_id, b.manifest.partitions) for b in (now, base)]
+    return facts[0] == facts[1] and base.manifest.cut_watermark > now.manifest.cut_watermark
+
+
+def _was_served(layout: Layout, head: Entry[Served], digest: str) -> bool:
+    chain = served.chain(layout)
+    return any(chain.read(number).body.base_digest == digest for number in range(head.number, 0, -1))
+
+
+def _has_caught_up(layout: Layout, settings: PublisherSettings, base: OpenBase, body: Served) -> bool:
+    slack = int(settings.interval_seconds * 1000)
+    for position in body.positions:
+        head = deltas.chain(layout, base.manifest.base_id, position.partition).head()
+        reached = head.body.watermark if head else base.manifest.cut_watermark
+        if reached < position.watermark - slack:
+            return False
+    return True
+
+
+def _is_no_worse(layout: Layout, settings: PublisherSettings, base: OpenBase, body: Served) -> bool:
+    """Compare both bases' hits where both scored the log: the former's stand in the control's place."""
+    since = max(body.trend_time - int(settings.rollback_after_seconds * 1000), base.manifest.cut_watermark)
+    both = Recall()
+    for position in body.positions:
+        former, newer = (
+            deltas.chain(layout, name, position.partition) for name in (body.base_id, base.manifest.base_id)
+        )
+        head = newer.head()
+        until = min(head.body.watermark if head else since, position.watermark)
+        before, found = _recall_between(former, since, until), _recall_between(newer, since, until)
+        both.clicks += min(before.clicks, found.clicks)
+        both.served, both.frozen = both.served + found.served, both.frozen + before.served
+    return both.clicks < settings.limits.recall_clicks or not is_worse(both)
+
+
+def _recall_between(chain: DeltaChain, since: int, until: int) -> Recall:
+    """Return the hits of what was served in deltas whose watermarks are in (since, until]."""
+    found = Recall()
+    first = chain.first_that_reached(since + 1, lambda body: body.watermark)
+    for entry in chain.entries(after=first - 1):
+        if entry.body.watermark > until:
+            break
+        found.add(validation_of(chain, entry))
+    return found
+
+
+def _since(layout: Layout, body: Served, since: int) -> Iterator[_Scored]:
+    """Yield the served deltas that reached beyond `since`, without those that were ever held and what came before."""
+    for position in body.positions:
+        chain = deltas.chain(layout, body.base_id, position.partition)
+        held = max((hold.last for hold in body.holds if hold.partition == position.partition), default=0)
+        for number in range(position.delta, held, -1):
+            entry = chain.read(number)
+            if entry.body.watermark <= since:
+                break
+            found = Recall()
+            found.add(validation_of(chain, entry))
+            yield _Scored(entry, found)
+
+
+def _version_before(layout: Layout, head: Entry[Served], since: int) -> int | None:
+    """Return the newest version of this base whose content is from before `since`; else its first one."""
+    chain, oldest = served.chain(layout), None
+    for number in range(head.number - 1, 0, -1):
+        body = chain.read(number).body
+        if body.base_digest != head.body.base_digest or body.action == "rollback":
+            break
+        oldest = number
+        if body.trend_time <= since:
+            break
+    return oldest
+
+
+def _merge(into: Recall, other: Recall) -> None:
+    into.clicks, into.served, into.frozen = (
+        into.clicks + other.clicks,
+        into.served + other.served,
+        into.frozen + other.frozen,
+    )
+    into.k = other.k or into.k
