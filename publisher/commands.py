@@ -37,8 +37,11 @@ def once(argv: Sequence[str]) -> int:
     from publisher.promotion import publish_once
     from publisher.schedule import sentence
     from publisher.settings import PublisherSettings
+    from publisher.sink_choice import follow_all
 
-    print(sentence(publish_once(arguments.layout, PublisherSettings.load(), _order(arguments))), flush=True)
+    settings = PublisherSettings.load()
+    _say(sentence(publish_once(arguments.layout, settings, _order(arguments))))
+    follow_all(arguments.layout, settings, _say)
     return 0
 
 

@@ -71,7 +71,7 @@ class ItemIndex:
         self._uri = uri
         self._settings = settings
         self._kind: IndexKind = "FLAT" if _is_file(uri) else settings.index
-        self._client = _open(uri, settings.timeout_seconds)
+        self._client = open_store(uri, settings.timeout_seconds)
 
     def __enter__(self) -> ItemIndex:
         """Return itself."""
@@ -81,7 +81,7 @@ class ItemIndex:
         """Let the store go."""
         with suppress(MilvusException):
             self._client.close()
-        _let_go(self._uri)
+        let_go(self._uri)
 
     def stage(self, name: str, vectors: Floats) -> None:
         """Make `name` hold exactly `vectors`, indexed and loaded. What holds them already is left alone.
@@ -90,7 +90,7 @@ class ItemIndex:
         """
         if self.holds(name, vectors):
             return
-        with _named(self._uri):
+        with named_errors(self._uri):
             if self._client.has_collection(name):
                 self._client.drop_collection(name)
             self._create(name, vectors.shape[1])
@@ -116,13 +116,13 @@ class ItemIndex:
 
     def drop(self, name: str) -> None:
         """Make sure that there is no such collection."""
-        with _named(self._uri):
+        with named_errors(self._uri):
             if self._client.has_collection(name):
                 self._client.drop_collection(name)
 
     def holds(self, name: str, vectors: Floats) -> bool:
         """Say whether `name` is there, indexed, loaded and holds exactly `vectors`; all rows are read, in batches."""
-        with _named(self._uri):
+        with named_errors(self._uri):
             if not self._client.has_collection(name) or not self._client.list_indexes(name):
                 return False
             self._client.load_collection(name)
@@ -172,7 +172,7 @@ def _is_file(uri: str) -> bool:
     return uri.endswith(".db")
 
 
-def _let_go(uri: str) -> None:
+def let_go(uri: str) -> None:
     """End this process's hold on a Milvus Lite file; who still searches in it here takes it up again."""
     if _is_file(uri):
         from milvus_lite.server_manager import server_manager_instance  # not needed, nor installed, beside a server
@@ -180,15 +180,16 @@ def _let_go(uri: str) -> None:
         server_manager_instance.release_server(uri)
 
 
-def _open(uri: str, timeout: float) -> MilvusClient:
+def open_store(uri: str, timeout: float) -> MilvusClient:
+    """Connect to a server, or open a Milvus Lite file. Raises `MissingServer`."""
     if _is_file(uri):
         durable.make_directory(Path(uri).parent)
-    with _named(uri):
+    with named_errors(uri):
         return MilvusClient(uri, timeout=timeout)
 
 
 @contextmanager
-def _named(uri: str) -> Iterator[None]:
+def named_errors(uri: str) -> Iterator[None]:
     """Turn what pymilvus raises into a named error."""
     try:
         yield

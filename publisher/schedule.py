@@ -13,6 +13,7 @@ from contracts.served import Served
 from publisher.promotion import Order, publish_once
 from publisher.rollback import rollback
 from publisher.settings import PublisherSettings
+from publisher.sink_choice import follow_all
 from publisher.watch import fallen, ready_base
 
 AUTOMATIC = "publish run"
@@ -40,6 +41,7 @@ class Schedule:
             self._waits.clear()
             self._publish(self._order)
             self._watch()
+            follow_all(self._layout, self._settings, self._say)
         elif self._order.base_id is None and self._settings.cut_over == "automatic":
             self._cut_over()
 
@@ -50,6 +52,7 @@ class Schedule:
             self._waits.add(ready)
             self._say(f"Base {ready} has caught up and is no worse: cutting over.")
             self._publish(replace(self._order, base_id=ready))
+            follow_all(self._layout, self._settings, self._say)
 
     def _publish(self, order: Order) -> None:
         try:

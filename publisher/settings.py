@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from contracts.layout import Layout
 from contracts.settings import StageSettings
@@ -29,6 +29,17 @@ class Limits(BaseModel):
     most_bytes: int = Field(8_000_000_000, ge=1)
 
 
+class Sinks(BaseModel):
+    """Where else the served user rows are copied to; see `publisher.sinks`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    redis_url: SecretStr = SecretStr("")
+    milvus: bool = False
+    prefix: str = Field("freshet_users", pattern=r"^[A-Za-z][A-Za-z0-9_:\-]{0,63}$")
+    timeout_seconds: float = Field(10.0, gt=0)
+
+
 class PublisherSettings(StageSettings):
     """Where item vectors go, how they are indexed, when `publish run` publishes, and what it refuses."""
 
@@ -49,6 +60,7 @@ class PublisherSettings(StageSettings):
     keep_versions: int = Field(default=336, ge=1)
     keep_days: float = Field(default=7.0, ge=0)
     limits: Limits = Limits()
+    sinks: Sinks = Sinks()
 
     def store_uri(self, layout: Layout) -> str:
         """Return the vector store: the setting, else the Milvus Lite file of the run folder."""

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,14 +14,15 @@ from pathlib import Path
 import pytest
 
 from contracts import served
-from contracts.bases import OpenBase
+from contracts.bases import OnlineSettings, OpenBase
 from contracts.errors import MissingServer
 from contracts.layout import Layout
 from infra.milvus.server import MilvusServer
-from publisher import item_index
+from publisher import item_index, promotion
 from publisher.item_index import ItemIndex
 from publisher.promotion import Order, publish_once
 from publisher.settings import PublisherSettings
+from serving.answer import Answer
 from serving.retriever import Retriever
 from serving.settings import ServingSettings
 from tests.support.bases import Tiny, append_round, tiny_base
@@ -177,3 +179,60 @@ def test_a_server_that_dies_and_comes_back_costs_nothing_but_the_word_in_the_ans
     assert (before.search, back.search) == ("milvus", "milvus")
     assert away.search.startswith("exact, for Milvus is away (")
     assert before.items == away.items == back.items
+
+
+@pytest.mark.parametrize("point", ["publish.stage.1", "publish.stage.3", "publish.promote.1"])
+@pytest.mark.server
+def test_a_server_that_dies_while_staging_or_verifying_leaves_the_old_version(
+    layout: Layout, point: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with MilvusServer() as server:
+
+        def die(reached: str) -> None:
+            if reached == point:
+                server.kill()
+
+        for module in (promotion, item_index):
+            monkeypatch.setattr(module, "reach", die)
+        base = tiny_base(layout, Tiny(unique_name("dies")))
+        settings = PublisherSettings(milvus_uri=server.uri, timeout_seconds=5.0)
+        with pytest.raises(MissingServer):
+            publish_once(layout, settings, Order("someone", "first"))
+        assert served.head(layout) is None
+        monkeypatch.undo()
+        server.start()
+        check_repaired(layout, base, PublisherSettings(milvus_uri=server.uri), 1)
+
+
+def test_no_answer_mixes_items_of_two_bases_while_they_are_cut_over(
+    layout: Layout, milvus_server: MilvusServer
+) -> None:
+    """Each base names its items with a letter of its own; readers ask without a pause while 20 cut-overs go by."""
+    settings = PublisherSettings(milvus_uri=milvus_server.uri)
+    names = {letter: unique_name(f"base_{letter}") for letter in "ab"}
+    for seed, (letter, name) in enumerate(names.items()):
+        tiny_base(layout, Tiny(name, seed=seed, item_name=letter, online=OnlineSettings(bias_weight=0.5)))
+    publish_once(layout, settings, Order("someone", "first", names["a"]))
+    retriever, ended = Retriever(layout, ServingSettings(milvus_uri=milvus_server.uri)), threading.Event()
+    seen: list[Answer] = []
+
+    def read() -> None:
+        while not ended.is_set():
+            seen.append(retriever.retrieve("u1", 10))
+
+    readers = [threading.Thread(target=read) for _ in range(3)]
+    for reader in readers:
+        reader.start()
+    for turn in range(20):
+        order = Order("someone", "to and fro", names["ba"[turn % 2]])
+        assert publish_once(layout, settings, order) is not None
+        assert retriever.refresh()
+    ended.set()
+    for reader in readers:
+        reader.join()
+    retriever.close()
+    assert {answer.search for answer in seen} == {"milvus"}
+    assert {answer.base_id for answer in seen} == set(names.values())
+    for answer in seen:
+        letters = {item.item_id[0] for item in answer.items}
+        assert {names[letter] for letter in letters} == {answer.base_id}

@@ -60,12 +60,13 @@ class Tiny:
     online: OnlineSettings = field(default_factory=lambda: OnlineSettings(bias_weight=0.5))
     trending: int = 3
     cut_watermark: int = CUT
+    item_name: str = "i"
 
 
 def tiny_base(layout: Layout, tiny: Tiny = Tiny()) -> OpenBase:
     """Write the base under `layout` (or find it there) and open it."""
     rng = np.random.default_rng(tiny.seed)
-    items = item_side(rng, tiny.items, tiny.width)
+    items = item_side(rng, tiny.items, tiny.width, tiny.item_name)
     rows = {f"u{n}": random_row(rng, tiny.width, items.ids, CUT - MINUTE * n) for n in range(tiny.users)}
     tower = user_tower(rng, tiny.width, tiny.context)
     common = unit(rng, tiny.width)
@@ -87,12 +88,12 @@ def rewrite(base: OpenBase, base_id: str, files: dict[str, bytes]) -> OpenBase:
     return BaseStore(base.layout).write(msgspec.structs.replace(base.manifest, base_id=base_id), {**kept, **files})
 
 
-def item_side(rng: np.random.Generator, count: int, width: int) -> Items:
+def item_side(rng: np.random.Generator, count: int, width: int, name: str = "i") -> Items:
     """Return items `i0`, `i1`, ... with vectors of length 1 and small biases."""
     vectors = rng.normal(size=(count, width)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     embeddings = rng.normal(size=(count, width)).astype(np.float32)
-    return Items([f"i{n}" for n in range(count)], embeddings, vectors, rng.normal(size=count).astype(np.float32))
+    return Items([f"{name}{n}" for n in range(count)], embeddings, vectors, rng.normal(size=count).astype(np.float32))
 
 
 def random_row(rng: np.random.Generator, width: int, item_ids: list[str], last_event_time: int) -> Row:

@@ -42,12 +42,12 @@ CONTRACTS_MAY_IMPORT = {
 # These stay behind few doors; benchmarks and examples are no part of a deployment and may compare with anything.
 CONFINED = {
     "faust": [f"streams/{name}.py" for name in ("app", "agents", "owned", "scheduler", "transport")],
-    "pymilvus": ["publisher/item_index.py", "serving/item_search.py"],
+    "pymilvus": ["publisher/item_index.py", "publisher/milvus_sink.py", "serving/item_search.py"],
     "torch": ["trainer/*"],
     "rocksdict": ["contracts/state_db.py"],
     "prometheus_client": ["streams/metrics.py", "streams/health.py", "serving/metrics.py", "serving/api.py"],
     "fastapi": ["serving/api.py", "serving/documented.py"],
-    "redis": ["serving/vector_cache.py"],
+    "redis": ["serving/vector_cache.py", "publisher/redis_sink.py"],
     "google": ["contracts/example.py", "streams/attach/protobuf.py"],
     "crc32c": ["contracts/framing.py"],
     "safetensors": ["contracts/arrays.py"],

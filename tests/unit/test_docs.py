@@ -51,6 +51,7 @@ SEQUENCES = {
     "Full retrain": ("trainer/retrain.py", None),
     "Promotion": ("publisher/promotion.py", "publish_once"),
     "Retiring": ("publisher/retention.py", "retire"),
+    "Sinks": ("publisher/sinks.py", "follow"),
     "Attaching topics": ("streams/attach/rekey.py", None),
 }
 
@@ -258,7 +259,7 @@ def defined(path: Path) -> set[str]:
 
 @cache
 def names_of_tests() -> frozenset[str]:
-    nodes = (node for path in TESTS.rglob("test_*.py") for node in ast.walk(tree(path)))
+    nodes = (node for path in TESTS.rglob("*.py") for node in ast.walk(tree(path)))
     return frozenset(node.name for node in nodes if isinstance(node, ast.FunctionDef))
 
 
