@@ -7,7 +7,7 @@ ends). No pickle anywhere; reading checks shapes and bounds.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import cast
+from typing import Any, cast, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -45,6 +45,65 @@ def _joined(texts: Sequence[str]) -> tuple[bytes, list[int]]:
     return whole.encode(), list(map(len, texts if whole.isascii() else [text.encode() for text in texts]))
 
 
+class TextColumn(Sequence[str]):
+    """A text column that is decoded where it is looked at: a slice costs what it holds. UTF-8 and bounds are checked.
+
+    `blob`: the texts' bytes, one after the other; `ends`: int64 [n], where each ends. Raises `ValueError` for neither.
+    """
+
+    def __init__(self, blob: bytes, ends: Integers) -> None:
+        self.blob, self.ends = blob, ends
+        self._starts = np.concatenate([np.zeros(1, np.int64), ends])[:-1]
+        if np.any(ends < self._starts) or (int(ends[-1]) if len(ends) else 0) != len(blob):
+            raise ValueError("its ends")
+        self._text = blob.decode() if blob.isascii() else ""
+        if not blob.isascii():
+            blob.decode()
+            inner = self._starts[self._starts < len(blob)]
+            if np.any((np.frombuffer(blob, np.uint8)[inner] & 0xC0) == 0x80):
+                raise ValueError("an end within a character")
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+    @overload
+    def __getitem__(self, at: int) -> str: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> list[str]: ...
+
+    def __getitem__(self, at: int | slice) -> str | list[str]:
+        """Return one text, or those of a slice."""
+        if isinstance(at, int):
+            return self[at : at + 1 or None][0]
+        spans = zip(self._starts[at].tolist(), self.ends[at].tolist(), strict=True)
+        if self._text:
+            text = self._text
+            return [text[start:end] for start, end in spans]
+        return [self.blob[start:end].decode() for start, end in spans]
+
+    def chosen(self, at: Integers) -> TextColumn:
+        """Return the column of the texts at some positions, int64 [m], in that order."""
+        picked, ends = sliced(np.frombuffer(self.blob, np.uint8), self._starts[at], self.ends[at])
+        return TextColumn(picked.tobytes(), ends)
+
+    def joined(self, others: Sequence[TextColumn]) -> TextColumn:
+        """Return this column and others behind it as one."""
+        every = [self, *others]
+        offsets = np.cumsum([0, *(len(each.blob) for each in every[:-1])], dtype=np.int64)
+        ends = [each.ends + offset for each, offset in zip(every, offsets.tolist(), strict=True)]
+        return TextColumn(b"".join(each.blob for each in every), np.concatenate(ends))
+
+
+def sliced(values: npt.NDArray[Any], starts: Integers, ends: Integers) -> tuple[npt.NDArray[Any], Integers]:
+    """Return `values` [start, end) of each pair, one after the other, and where each ends now, int64."""
+    lengths = ends - starts
+    new_ends = np.cumsum(lengths, dtype=np.int64)
+    total = int(new_ends[-1]) if len(new_ends) else 0
+    within = np.arange(total, dtype=np.int64) - np.repeat(new_ends - lengths, lengths)
+    return values[np.repeat(starts, lengths) + within], new_ends
+
+
 class Arrays:
     """A read safetensors file; every access checks what it returns. Raises `Corrupt` naming `what`."""
 
@@ -57,7 +116,15 @@ class Arrays:
 
     def texts(self, name: str) -> list[str]:
         """Return a text column."""
-        return self._decoded(name, [text for part in self._encoded(name) for text in part])
+        return self.text_column(name)[:]
+
+    def text_column(self, name: str) -> TextColumn:
+        """Return a text column of which nothing is decoded yet."""
+        ends = self._typed(name + ".ends", np.int64, 1)
+        try:
+            return TextColumn(self._typed(name + ".text", np.uint8, 1).tobytes(), cast(Integers, ends))
+        except ValueError:  # UnicodeDecodeError
+            raise Corrupt(self._what, f"column {name}") from None
 
     def coded_texts(self, name: str) -> tuple[Integers, list[str]]:
         """Return a text column as codes, int64 [n], and the distinct texts that they are positions of.

@@ -12,7 +12,7 @@ from contracts.arrays import Arrays, Column, Floats, pack
 from contracts.chain import Chain, Entry
 from contracts.errors import WrongParent
 from contracts.layout import Layout
-from contracts.rows import Row, RowTable, pack_table, unpack_rows
+from contracts.rows import Row, RowTable, pack_table, unpack_table
 
 SCHEMA = "freshet.delta/2"
 OLDER = ("freshet.delta/1",)  # without `reasons`
@@ -79,6 +79,22 @@ class Changes:
         self.admission.update(newer.admission)
 
 
+@dataclass(frozen=True)
+class Content:
+    """A delta's rows file as it was read: as `Changes`, but for the rows, of which none is made yet."""
+
+    common: Floats
+    common_samples: int
+    rows: RowTable
+    tombstones: set[str]
+    trend: dict[str, float]
+    admission: dict[str, int]
+
+    def changes(self) -> Changes:
+        """Return it with every row."""
+        return Changes(self.common, self.common_samples, dict(self.rows), self.tombstones, self.trend, self.admission)
+
+
 def chain(layout: Layout, base_id: str, partition: int) -> DeltaChain:
     """Return the chain of one (base, partition) under `layout`."""
     return Chain(layout.deltas(base_id, partition), SCHEMA, Delta, OLDER)
@@ -104,14 +120,14 @@ def encode_table(changes: Changes, rows: RowTable) -> bytes:
     return pack({**columns, **pack_table(rows)})
 
 
-def decode(data: bytes, width: int, what: str = "a delta") -> Changes:
-    """Return the changes in a rows file. Raises `Corrupt`."""
+def decode(data: bytes, width: int, what: str = "a delta") -> Content:
+    """Return what a rows file holds. Raises `Corrupt`."""
     arrays = Arrays(data, what)
     items, waiting = arrays.texts("trend_items"), arrays.texts("admission_users")
-    return Changes(
+    return Content(
         common=arrays.floats("common", width),
         common_samples=int(arrays.integers("common_samples", 1)[0]),
-        rows=unpack_rows(arrays, width, what),
+        rows=unpack_table(arrays, width, what, coded=False),
         tombstones=set(arrays.texts("tombstones")),
         trend=dict(zip(items, arrays.doubles("trend_counts", len(items)).tolist(), strict=True)),
         admission=dict(zip(waiting, arrays.integers("admission_clicks", len(waiting)).tolist(), strict=True)),
@@ -120,6 +136,11 @@ def decode(data: bytes, width: int, what: str = "a delta") -> Changes:
 
 def read(deltas: DeltaChain, entry: Entry[Delta]) -> Changes:
     """Return the changes of one delta, digest checked. Raises `Corrupt`, `ChainBroken`."""
+    return read_content(deltas, entry).changes()
+
+
+def read_content(deltas: DeltaChain, entry: Entry[Delta]) -> Content:
+    """Return what one delta holds, digest checked. Raises `Corrupt`, `ChainBroken`."""
     return decode(deltas.data(entry, ROWS), entry.body.width, f"delta {entry.number} of {deltas.directory}")
 
 

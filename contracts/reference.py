@@ -19,12 +19,13 @@ MOST_USERS = 8192
 
 @dataclass(frozen=True)
 class Reference:
-    """`common`: float32 [width]. `own`: rows of evenly spaced users, as they answer. `norms`: float32, their lengths as
-    they were trained, unscaled; of all users the base knows where they are no more than `MOST_USERS`.
+    """`common`: float32 [width]. `users`: evenly spaced ones, all where they are no more than `MOST_USERS`; `own`:
+    float32 [n, width], their rows as they answer; `norms`: float32 [n], their lengths as they were trained, unscaled.
     """
 
     common: Floats
-    own: dict[str, Floats]
+    users: list[str]
+    own: Floats
     norms: Floats
 
 
@@ -42,7 +43,5 @@ def reference_of(base: OpenBase) -> Reference | None:
     arrays = Arrays(base.file(REFERENCE), REFERENCE)
     width, users = base.manifest.towers.width, arrays.texts("users")
     own = arrays.floats("own", len(users), width)
-    answering = scaled(own, base.manifest.own_scale)
-    return Reference(
-        arrays.floats("common", width), dict(zip(users, answering, strict=True)), np.linalg.norm(own, axis=1)
-    )
+    norms = np.linalg.norm(own, axis=1)
+    return Reference(arrays.floats("common", width), users, scaled(own, base.manifest.own_scale), norms)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeVar
 
 import numpy as np
 
-from contracts.arrays import Arrays, Column, Floats, Integers
+from contracts.arrays import Arrays, Column, Floats, Integers, TextColumn, sliced
 from contracts.errors import Corrupt
 
 RING = 64
@@ -55,11 +56,43 @@ class Rings:
     codes: Integers
     items: list[str]
 
+    def of_row(self, at: int) -> tuple[str, ...]:
+        """Return the ring of the row at `at`, oldest first."""
+        codes = self.codes[int(self.ends[at - 1]) if at else 0 : int(self.ends[at])]
+        return tuple([self.items[code] for code in codes.tolist()])
+
     @classmethod
     def of(cls, rings: Sequence[Sequence[int]], items: list[str]) -> Rings:
         """Return rings that are given as codes, one after the other."""
         codes = np.array([code for ring in rings for code in ring], dtype=np.int64)
         return cls(np.cumsum([len(ring) for ring in rings], dtype=np.int64), codes, items)
+
+
+class TextRings:
+    """The rings of a table as they were written, item by item; `codes` and `items` are made when they are asked for."""
+
+    def __init__(self, ends: Integers, texts: TextColumn) -> None:
+        self.ends, self.texts = ends, texts
+
+    def of_row(self, at: int) -> tuple[str, ...]:
+        """Return the ring of the row at `at`, oldest first."""
+        return tuple(self.texts[int(self.ends[at - 1]) if at else 0 : int(self.ends[at])])
+
+    @cached_property
+    def _coded(self) -> tuple[Integers, list[str]]:
+        known: dict[str, int] = {}
+        codes = np.array([known.setdefault(text, len(known)) for text in self.texts[:]], dtype=np.int64)
+        return codes, list(known)
+
+    @property
+    def codes(self) -> Integers:
+        """Positions in `items`, rings one after the other."""
+        return self._coded[0]
+
+    @property
+    def items(self) -> list[str]:
+        """The distinct items."""
+        return self._coded[1]
 
 
 class RowTable(Mapping[str, Row]):
@@ -69,10 +102,9 @@ class RowTable(Mapping[str, Row]):
     where each ring ends in `ring_codes`, int32 or int64, positions in `items`. None of them may be changed.
     """
 
-    def __init__(self, users: list[str], own: Floats, evidence: Evidence, rings: Rings) -> None:
+    def __init__(self, users: list[str], own: Floats, evidence: Evidence, rings: Rings | TextRings) -> None:
         self.users, self.own = users, own
         self.evidence, self.rings = evidence, rings
-        self._at = {user: at for at, user in enumerate(users)}
 
     @classmethod
     def of(cls, rows: Mapping[str, Row], width: int) -> RowTable:
@@ -93,6 +125,10 @@ class RowTable(Mapping[str, Row]):
             Rings.of(rings, list(codes)),
         )
 
+    @cached_property
+    def _at(self) -> dict[str, int]:
+        return {user: at for at, user in enumerate(self.users)}
+
     def position(self, user: str) -> int:
         """Return where a user's row stands, -1 for nowhere."""
         return self._at.get(user, -1)
@@ -109,9 +145,12 @@ class RowTable(Mapping[str, Row]):
         return other
 
     def __getitem__(self, user: str) -> Row:
-        at = self._at[user]
-        ring = tuple([self.rings.items[code] for code in self.ring_of(at).tolist()])
-        return Row(self.own[at], int(self.evidence.clicks[at]), int(self.evidence.last_event_time[at]), ring)
+        return self.row_at(self._at[user])
+
+    def row_at(self, at: int) -> Row:
+        """Return the row at a position."""
+        clicks, last_event_time = int(self.evidence.clicks[at]), int(self.evidence.last_event_time[at])
+        return Row(self.own[at], clicks, last_event_time, self.rings.of_row(at))
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.users)
@@ -133,26 +172,50 @@ def pack_table(table: RowTable) -> dict[str, Column]:
     }
 
 
-def unpack_table(arrays: Arrays, width: int, what: str) -> RowTable:
-    """Return the table of `pack_table`. Raises `Corrupt`."""
+def unpack_table(arrays: Arrays, width: int, what: str, coded: bool = True) -> RowTable:
+    """Return the table of `pack_table`. Raises `Corrupt`. Without `coded` rings stay as text until they are asked for:
+    better where few of them ever are, worse where many name the same items.
+    """
     users = arrays.texts("users")
     own = arrays.floats("own", len(users), width)
     clicks = arrays.integers("clicks", len(users))
     times = arrays.integers("last_event_time", len(users))
     ends = arrays.integers("ring_ends", len(users))
-    codes, items = arrays.coded_texts("ring_items")
+    rings = (
+        Rings(ends, *arrays.coded_texts("ring_items")) if coded else TextRings(ends, arrays.text_column("ring_items"))
+    )
     lengths = np.diff(ends, prepend=0)
-    if np.any(lengths < 0) or int(lengths.sum()) != len(codes):
+    held = len(rings.codes) if isinstance(rings, Rings) else len(rings.texts)
+    if np.any(lengths < 0) or int(lengths.sum()) != held:
         raise Corrupt(what, "column ring_ends")
-    table = RowTable(users, own, Evidence(clicks, times), Rings(ends, codes, items))
-    if len(table._at) != len(users):
+    table = RowTable(users, own, Evidence(clicks, times), rings)
+    if len(set(users)) != len(users):
         raise Corrupt(what, "column users")
     return table
 
 
-def unpack_rows(arrays: Arrays, width: int, what: str) -> dict[str, Row]:
-    """Return the rows of `pack_table`, one by one. Raises `Corrupt`."""
-    return dict(unpack_table(arrays, width, what))
+def gathered(parts: Sequence[tuple[RowTable, Integers]]) -> RowTable:
+    """Return a table of chosen rows of one table or more whose rings are text: positions, int64 [m], in that order.
+
+    The users must be distinct; what is not chosen is not held any more.
+    """
+    users = [table.users[n] for table, at in parts for n in at.tolist()]
+    evidence = Evidence(
+        np.concatenate([table.evidence.clicks[at] for table, at in parts]),
+        np.concatenate([table.evidence.last_event_time[at] for table, at in parts]),
+    )
+    texts, ends, before = [], [], 0
+    for table, at in parts:
+        rings = table.rings
+        if not isinstance(rings, TextRings):
+            raise TypeError("rings that are not text")
+        starts = np.concatenate([np.zeros(1, np.int64), rings.ends])[:-1]
+        picked, new_ends = sliced(np.arange(len(rings.texts)), starts[at], rings.ends[at])
+        texts.append(rings.texts.chosen(picked))
+        ends.append(new_ends + before)
+        before += len(picked)
+    own = np.concatenate([table.own[at] for table, at in parts])
+    return RowTable(users, own, evidence, TextRings(np.concatenate(ends), texts[0].joined(texts[1:])))
 
 
 def pushed(ring: tuple[str, ...], item_id: str) -> tuple[str, ...]:

@@ -33,7 +33,7 @@ def check(candidate: Candidate, measured: Measured, limits: Limits, now: int) ->
 
 def norms(candidate: Candidate, measured: Measured, limits: Limits) -> Gate:
     """Rows that run away: against the base's own rows, and against the cap of the online update."""
-    found = measured.norms
+    found = np.concatenate([np.zeros(0), *measured.norms])
     if not len(found):
         return Gate("norms", True, "no row was touched")
     cap = candidate.base.manifest.online.norm_cap
@@ -51,7 +51,7 @@ def norms(candidate: Candidate, measured: Measured, limits: Limits) -> Gate:
 
 def angles(measured: Measured, limits: Limits) -> Gate:
     """Rows that have turned away from what the base knew of the same users."""
-    found = measured.angles
+    found = np.array(measured.angles)
     if not len(found):
         return Gate("angles", True, "no touched user is in the base's sample" if measured.reference else "not measured")
     middle, high = np.quantile(found, [0.5, 0.99]).tolist()

@@ -11,10 +11,10 @@ import numpy as np
 from contracts import deltas, validation
 from contracts.arrays import Doubles, Floats
 from contracts.chain import Entry
-from contracts.deltas import Changes, Delta, DeltaChain
+from contracts.deltas import Delta, DeltaChain
 from contracts.errors import FreshetError
 from contracts.reference import Reference, reference_of
-from contracts.rows import Row
+from contracts.rows import RowTable
 from contracts.validation import BlockScore
 from publisher.candidate import Advance, Candidate
 
@@ -41,33 +41,19 @@ class Recall:
 
 @dataclass
 class Measured:
-    """`faults`: what no reader could use, in words. `norms`: lengths of the touched users' newest own rows. `angles`:
-    degrees by which those moved of whom the reference knows; None without one. `commons`: lengths of the new common
-    rows. `touched`: rows and tombstones by user. `size`: bytes of the deltas' files.
+    """`faults`: what no reader could use, in words. `norms`: lengths of the new own rows, float32 by delta. `angles`:
+    degrees by which those moved of whom the reference knows. `commons`: lengths of the new common rows. `size`: bytes
+    of the deltas' files. `reference` None: the base has none.
     """
 
     faults: list[str] = field(default_factory=list)
-    rows: dict[str, Row] = field(default_factory=dict)
-    gone: set[str] = field(default_factory=set)
+    norms: list[Floats] = field(default_factory=list)
+    angles: list[float] = field(default_factory=list)
     commons: list[float] = field(default_factory=list)
     recall: Recall = field(default_factory=Recall)
     bodies: list[Delta] = field(default_factory=list)
     size: int = 0
     reference: Reference | None = None
-
-    @property
-    def norms(self) -> Doubles:
-        """Lengths of the newest own row of each touched user."""
-        return np.array([float(np.linalg.norm(row.own)) for row in self.rows.values()], dtype=np.float64)
-
-    @property
-    def angles(self) -> Doubles:
-        """Degrees between a user's row now and in the base, on the base's common row, for users of the reference."""
-        known = self.reference
-        if not known:
-            return np.zeros(0)
-        moved = [(row.own, known.own[user]) for user, row in self.rows.items() if user in known.own]
-        return np.array([degrees(known.common + now, known.common + before) for now, before in moved])
 
 
 def measure(candidate: Candidate) -> Measured:
@@ -86,27 +72,33 @@ def measure(candidate: Candidate) -> Measured:
 def _add(found: Measured, advance: Advance, entry: Entry[Delta]) -> None:
     name = f"delta {entry.number} of partition {advance.before.partition}"
     try:
-        changes = deltas.read(advance.chain, entry)
+        content = deltas.read_content(advance.chain, entry)
         records = validation_of(advance.chain, entry)
     except FreshetError as error:
         found.faults.append(f"{name}: {error}")
         return
-    if fault := unusable(changes.common, changes.rows, changes.trend):
+    if fault := unusable(content.common, content.rows, content.trend):
         found.faults.append(f"{name}: {fault}")
         return
-    _take(found, changes)
+    found.norms.append(np.sqrt(_squared(content.rows.own)))
+    found.angles += _angles(found.reference, content.rows)
+    found.commons.append(float(np.linalg.norm(content.common)))
     found.recall.add(records)
     found.bodies.append(entry.body)
     found.size += sum(file.size for file in entry.files)
 
 
-def _take(found: Measured, changes: Changes) -> None:
-    for user in changes.tombstones:
-        found.rows.pop(user, None)
-    found.gone |= changes.tombstones
-    found.rows.update(changes.rows)
-    found.gone -= changes.rows.keys()
-    found.commons.append(float(np.linalg.norm(changes.common)))
+def _angles(reference: Reference | None, rows: RowTable) -> list[float]:
+    """Return the degrees between rows now and in the base, on the base's common row, for users of the reference."""
+    if reference is None:
+        return []
+    sampled = {user: at for at, user in enumerate(reference.users)}
+    at = np.array([sampled.get(user, -1) for user in rows.users], dtype=np.int64)
+    known = np.flatnonzero(at >= 0)
+    now, before = reference.common + rows.own[known], reference.common + reference.own[at[known]]
+    lengths = np.sqrt(_squared(now) * _squared(before))
+    cosines = np.einsum("nd,nd->n", now, before) / np.maximum(lengths, np.float32(1e-30))
+    return np.degrees(np.arccos(np.clip(cosines, -1, 1))).astype(np.float64).tolist()  # type: ignore[no-any-return]
 
 
 def validation_of(chain: DeltaChain, entry: Entry[Delta]) -> list[BlockScore]:
@@ -117,15 +109,20 @@ def validation_of(chain: DeltaChain, entry: Entry[Delta]) -> list[BlockScore]:
     return validation.decode(chain.data(entry, deltas.VALIDATION), what)
 
 
-def unusable(common: Floats, rows: Mapping[str, Row], trend: Mapping[str, float]) -> str:
+def unusable(common: Floats, rows: RowTable, trend: Mapping[str, float]) -> str:
     """Name the first thing in a delta or base that is no finite number (or no possible count), empty if all is well."""
     if not np.all(np.isfinite(common)):
         return "the common row is not finite"
-    users = [user for user, row in rows.items() if not np.all(np.isfinite(row.own))]
-    if users:
-        return f"{len(users)} rows are not finite, the first is that of user {users[0]!r}"
+    wrong = np.flatnonzero(~np.isfinite(_squared(rows.own)))  # a number whose square is not finite is none either
+    if len(wrong):
+        return f"{len(wrong)} rows are not finite, the first is that of user {rows.users[wrong[0]]!r}"
     items = [item for item, count in trend.items() if not 0 <= count < np.inf]
     return f"{len(items)} trend counts are impossible, the first is that of item {items[0]!r}" if items else ""
+
+
+def _squared(rows: Floats) -> Floats:
+    """Return the squared lengths of rows, float32 [n]."""
+    return np.asarray(np.einsum("nd,nd->n", rows, rows), dtype=np.float32)
 
 
 def degrees(one: Floats, other: Floats) -> float:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import islice
+
 import msgspec
 
-from contracts import deltas, shards
+from contracts import deltas, served, shards
 from contracts.bases import OpenBase
+from contracts.deltas import DeltaChain
 from contracts.errors import ChainBroken
 from contracts.layout import Layout
+from contracts.served import Served
 from contracts.shards import ShardChain
 from serving.user_view import User
 
-UNKNOWN = -1
+UNKNOWN, MOST = -1, 100
 
 
 class Origin(msgspec.Struct, frozen=True):
@@ -29,17 +34,29 @@ class Origin(msgspec.Struct, frozen=True):
     watermark: int
 
 
-def origins(layout: Layout, base: OpenBase, user: User) -> list[Origin]:
-    """Return where the row of a user comes from, oldest first. Raises `Corrupt`, `ChainBroken` naming a delta."""
+def origins(layout: Layout, base: OpenBase, user: User, shown: Served) -> list[Origin]:
+    """Return where the row of a user comes from, oldest first: the newest `MOST` of the deltas that changed it.
+
+    They are searched for it, so this costs what they hold. Raises `Corrupt`, `ChainBroken` naming a delta.
+    """
     manifest = base.manifest
     chain = deltas.chain(layout, manifest.base_id, user.partition)
     log = shards.chain(layout, manifest.topic, user.partition)
     found = []
-    for number in user.deltas:
+    for number in sorted(_changing(chain, user, shown)):
         body = chain.read(number).body
         first, following = _offsets(log, body.first_ordinal, body.next_ordinal)
         found.append(Origin(number, body.first_ordinal, body.next_ordinal, first, following, body.watermark))
     return found
+
+
+def _changing(chain: DeltaChain, user: User, shown: Served) -> Iterator[int]:
+    """Yield the numbers of the deltas that `shown` shows and that have a row of the user, the newest first."""
+    numbers = [number for number in served.included(shown, user.partition) if number <= user.delta]
+    changing = (
+        n for n in reversed(numbers) if deltas.read_content(chain, chain.read(n)).rows.position(user.user_id) >= 0
+    )
+    return islice(changing, MOST)
 
 
 def _offsets(log: ShardChain, first_ordinal: int, next_ordinal: int) -> tuple[int, int]:

@@ -19,14 +19,18 @@ class Layers(Mapping[str, Value], Generic[Value]):
     def __init__(self, layers: tuple[dict[str, Value], ...] = ()) -> None:
         self._layers = layers
 
-    def over(self, changes: Mapping[str, Value]) -> Layers[Value]:
-        """Return a mapping in which `changes` win; this one stays as it is."""
+    def over(self, changes: dict[str, Value]) -> Layers[Value]:
+        """Return a mapping in which `changes` win, which is the caller's no longer; this one stays as it is."""
         if not changes:
             return self
-        top, rest = dict(changes), list(self._layers)
+        top, rest = changes, list(self._layers)
         while rest and len(rest[0]) < 2 * len(top):
             top = {**rest.pop(0), **top}
         return Layers((top, *rest))
+
+    def most(self) -> int:
+        """Return how many keys there are at most: those of each layer counted by themselves."""
+        return sum(len(layer) for layer in self._layers)
 
     def __getitem__(self, key: str) -> Value:
         for layer in self._layers:

@@ -100,7 +100,7 @@ class Service:
             own_norm=float(np.linalg.norm(row.own)) if row else 0.0,
             id_embedding=user.id_embedding.tolist(),
             ring=list(user.ring),
-            evidence=origins(self._layout, base, user),
+            evidence=origins(self._layout, base, user, view.shown),
         )
 
     def status(self) -> StatusPage:

@@ -17,6 +17,7 @@ from contracts.partitions import partition_of
 from contracts.rows import Row
 from contracts.served import Position, Served
 from serving.layers import Layers
+from serving.overlay import Overlay
 
 How = Literal["own row", "common row"]
 
@@ -25,21 +26,15 @@ How = Literal["own row", "common row"]
 class User:
     """A user as the version knows them. `row` None: unknown, and `common` is the average of all partitions' rows.
 
-    `deltas`: numbers of those that changed the row, oldest first; none: it is the base's. `ring`: what must not be
-    shown again.
+    `delta`: number of the delta that made the row, 0 for the base. `ring`: what must not be shown again.
     """
 
     user_id: str
     partition: int
     row: Row | None
     common: Floats
-    deltas: tuple[int, ...]
+    delta: int
     ring: tuple[str, ...]
-
-    @property
-    def delta(self) -> int:
-        """Number of the delta that made the row as it is, 0 for the base."""
-        return self.deltas[-1] if self.deltas else 0
 
     @property
     def how(self) -> How:
@@ -53,48 +48,37 @@ class User:
 
 
 @dataclass(frozen=True)
-class Changed:
-    """What deltas made of a user: a row, or nothing more (a tombstone)."""
-
-    row: Row | None
-    deltas: tuple[int, ...]
-
-
-@dataclass(frozen=True)
 class PartitionView:
-    """One partition: `last` is the newest delta read (held or shown), `trend` the partition's clicks since the cut."""
+    """One partition: `last` is the newest delta read (held or shown); `trend`: clicks, `rows`: users since the cut."""
 
     last: Entry[Delta] | None
     common: Floats
     common_samples: int
     trend: Layers[float]
+    rows: Overlay
 
 
 class UserView:
     """Immutable; `advanced` makes the next one, which shares what did not change. Safe for any number of readers."""
 
-    def __init__(
-        self, base: OpenBase, shown: Served | None, partitions: tuple[PartitionView, ...], rows: Layers[Changed]
-    ) -> None:
+    def __init__(self, base: OpenBase, shown: Served | None, partitions: tuple[PartitionView, ...]) -> None:
         self._base = base
         self._shown = shown
         self._partitions = partitions
-        self._rows = rows
         self._average = _average(partitions, base.common)
 
     @classmethod
     def of_base(cls, base: OpenBase) -> UserView:
         """Return the view that shows the base alone."""
-        start = PartitionView(None, base.common, 0, Layers())
-        return cls(base, None, (start,) * base.manifest.partitions, Layers())
+        start = PartitionView(None, base.common, 0, Layers(), Overlay())
+        return cls(base, None, (start,) * base.manifest.partitions)
 
     def user(self, user_id: str) -> User:
         """Return what is known of a user: their own row on their partition's common row, or the common row of all."""
         partition = partition_of(user_id, len(self._partitions))
-        changed = self._rows.get(user_id)
-        row = changed.row if changed else self._base.rows.get(user_id)
+        row, delta = self._partitions[partition].rows.get(user_id) or (self._base.rows.get(user_id), 0)
         common = self._partitions[partition].common if row else self._average
-        return User(user_id, partition, row, common, changed.deltas if changed else (), row.ring if row else ())
+        return User(user_id, partition, row, common, delta, row.ring if row else ())
 
     def trend_counts(self) -> dict[str, float]:
         """Return forward-decayed clicks per item: those of the base's cut and of every partition since."""
@@ -115,16 +99,13 @@ class UserView:
 
         Raises `WrongParent`, `ChainBroken` or `Corrupt` naming the delta that cannot be applied.
         """
-        partitions, touched = list(self._partitions), dict[str, Changed]()
+        partitions = list(self._partitions)
         for position in shown.positions:
-            former = partitions[position.partition]
-            partitions[position.partition] = self._advanced_partition(shown, position, former, touched)
-        return UserView(self._base, shown, tuple(partitions), self._rows.over(touched))
+            partitions[position.partition] = self._advanced(shown, position, partitions[position.partition])
+        return UserView(self._base, shown, tuple(partitions))
 
-    def _advanced_partition(
-        self, shown: Served, position: Position, former: PartitionView, touched: dict[str, Changed]
-    ) -> PartitionView:
-        """Return the partition's next view, and put the users that its new deltas touch into `touched`."""
+    def _advanced(self, shown: Served, position: Position, former: PartitionView) -> PartitionView:
+        """Return the partition's next view."""
         base = self._base.manifest
         chain = deltas.chain(self._base.layout, base.base_id, position.partition)
         included = set(served.included(shown, position.partition))
@@ -135,16 +116,13 @@ class UserView:
             last = entry
             if number not in included:
                 continue
-            changes = deltas.read(chain, entry)
-            touched.update({user: Changed(None, ()) for user in changes.tombstones})
-            for user, row in changes.rows.items():
-                before = touched.get(user) or self._rows.get(user)
-                touched[user] = Changed(row, (*before.deltas, number) if before else (number,))
+            changes = deltas.read_content(chain, entry)
             clicks.update(changes.trend)
-            view = PartitionView(last, changes.common, changes.common_samples, view.trend)
+            rows = view.rows.over(changes.rows, number, changes.tombstones)
+            view = PartitionView(last, changes.common, changes.common_samples, view.trend, rows)
         if (last.digest if last else "") != position.digest:
             raise WrongParent(f"delta {position.delta} of partition {position.partition} is not the one published")
-        return PartitionView(last, view.common, view.common_samples, view.trend.over(clicks))
+        return PartitionView(last, view.common, view.common_samples, view.trend.over(clicks), view.rows)
 
 
 class Users(Protocol):
@@ -165,7 +143,7 @@ class FrozenUserView:
         """Return the user as the base knows them."""
         known = self._base_view.user(user_id)
         ring = self._served_view.user(user_id).ring
-        return User(known.user_id, known.partition, known.row, known.common, (), ring)
+        return User(known.user_id, known.partition, known.row, known.common, 0, ring)
 
 
 def _average(partitions: tuple[PartitionView, ...], base_common: Floats) -> Floats:

@@ -51,7 +51,7 @@ def test_the_rows_of_a_delta_with_any_bytes_replaced_are_read_or_corrupt(changes
     at = data.draw(st.integers(0, len(whole) - 1))
     bad = whole[:at] + data.draw(st.binary(min_size=1, max_size=9)) + whole[at + 1 :]
     with contextlib.suppress(Corrupt):
-        assert isinstance(deltas.decode(bad, 4), Changes)
+        assert isinstance(deltas.decode(bad, 4).changes(), Changes)
 
 
 @given(strategies.changes(2), COLUMNS, st.data())
@@ -62,7 +62,7 @@ def test_a_delta_with_any_array_for_a_column_is_read_or_corrupt(
     dtypes = st.sampled_from([np.int64, np.float32, np.uint8, np.float64])
     arrays[column] = data.draw(npst.arrays(dtypes.map(np.dtype[Any]), npst.array_shapes(max_dims=2, max_side=3)))
     with contextlib.suppress(Corrupt):
-        assert isinstance(deltas.decode(safetensors.numpy.save(arrays), 2), Changes)
+        assert isinstance(deltas.decode(safetensors.numpy.save(arrays), 2).changes(), Changes)
 
 
 @given(strategies.samples, st.data())
@@ -79,7 +79,7 @@ READERS: list[Callable[[bytes], object]] = [
     unframe,
     sample_decoding.decode,
     lambda data: sample_decoding.decode(frame([data])),
-    lambda data: deltas.decode(data, 4),
+    lambda data: deltas.decode(data, 4).changes(),
     validation.decode,
     lambda data: validation.decode(sealed.seal(data)),
     SERVED.parse,

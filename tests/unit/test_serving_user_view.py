@@ -11,7 +11,7 @@ import pytest
 from contracts import deltas
 from contracts.bases import OpenBase
 from contracts.chain import Entry
-from contracts.deltas import Changes, Delta, DeltaChain
+from contracts.deltas import Changes, Content, Delta, DeltaChain
 from contracts.errors import Corrupt, WrongParent
 from contracts.layout import Layout
 from contracts.partitions import partition_of
@@ -145,13 +145,13 @@ def test_a_view_reads_only_the_deltas_that_are_new(
     append_round(layout, base, 1)
     view = UserView.of_base(base).advanced(serve(layout, base).body)
     append_round(layout, base, 2)
-    read, real = list[int](), deltas.read
+    read, real = list[int](), deltas.read_content
 
-    def reading(chain: DeltaChain, entry: Entry[Delta]) -> Changes:
+    def reading(chain: DeltaChain, entry: Entry[Delta]) -> Content:
         read.append(entry.number)
         return real(chain, entry)
 
-    monkeypatch.setattr(deltas, "read", reading)
+    monkeypatch.setattr(deltas, "read_content", reading)
     view.advanced(serve(layout, base).body)
     assert read == [2, 2]
 
