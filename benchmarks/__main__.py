@@ -27,6 +27,9 @@ BENCHMARKS = {
     "codec": "samples/s into a TFRecord file and back, against the tfrecord package",
     "online_step": "samples/s of the online update on one thread, against a plain torch loop",
     "user_rows": "memory and commits of an online worker by the number of its users",
+    "publish": "what a publish costs by the number of users, when a reader shows it, and what a reader holds",
+    "retrieve": "a retrieval in process, against pymilvus bare; recall and time of the indexes alone",
+    "serve": "requests/s and latencies over HTTP, and while 50 versions are published",
     "full_retrain": "samples/s of a full retrain's day on one torch thread, against the same towers in plain torch",
 }
 

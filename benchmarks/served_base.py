@@ -21,16 +21,17 @@ from trainer.towers import TwoTowers
 
 CUT_MS, INTERVAL_MS, RING = 1_507_000_200_000, 1_800_000, 8
 TRENDING = 2_000
+CLUSTERS, SPREAD = 500, 0.8
 
 
 def write_base(layout: Layout, users: int, items: int) -> OpenBase:
     """Write a base `served` of so many users and items, one partition, default online settings."""
     dice = np.random.default_rng(1)
-    vectors = unit_vectors(dice, items)
+    vectors = clustered(dice, items)
     towers = Towers(WIDTH, 128, "cosine", 0.1, FeatureSpec(), FeatureSpec())
     names = [f"i{number:06d}" for number in range(items)]
     both = TwoTowers(towers)
-    table = _table([f"u{number:09d}" for number in range(users)], dice, names)
+    table = _table([f"u{number:09d}" for number in range(users)], dice, names, vectors)
     tower = user_tower(both.user)
     files = {
         bases.DENSE: both.packed(),
@@ -46,11 +47,20 @@ def write_base(layout: Layout, users: int, items: int) -> OpenBase:
     return BaseStore(layout).write(made, files)
 
 
+def clustered(dice: np.random.Generator, count: int) -> Floats:
+    """Return unit vectors, float32 [count, WIDTH], as trained items lie: around `CLUSTERS` centres, not everywhere."""
+    centres = unit_vectors(dice, CLUSTERS)[dice.integers(CLUSTERS, size=count)]
+    around = centres + unit_vectors(dice, count) * np.float32(SPREAD)
+    return np.asarray(around / np.linalg.norm(around, axis=1, keepdims=True), dtype=np.float32)
+
+
 def append_delta(layout: Layout, base: OpenBase, touched: int, seed: int) -> Entry[Delta]:
     """Append a delta that changes so many of the base's users, half an hour after the one before."""
     dice, names = np.random.default_rng(seed), base.items.ids
     start = (seed * touched) % max(len(base.rows) - touched, 1)
-    table = _table(base.rows.users[start : start + touched], dice, names)
+    span = slice(start, start + touched)
+    table = _table(base.rows.users[span], dice, names, base.items.vectors)
+    table = table.with_own(base.rows.own[span] + np.float32(0.1) * table.own)
     clicked = {names[n]: float(2 ** (seed % 8)) for n in dice.integers(len(names), size=min(TRENDING, len(names)))}
     changes = Changes(unit_vectors(dice, 1)[0], seed, trend=clicked)
     chain = deltas.chain(layout, base.manifest.base_id, 0)
@@ -80,9 +90,10 @@ def append_delta(layout: Layout, base: OpenBase, touched: int, seed: int) -> Ent
     return entry
 
 
-def _table(users: list[str], dice: np.random.Generator, items: list[str]) -> RowTable:
+def _table(users: list[str], dice: np.random.Generator, items: list[str], vectors: Floats) -> RowTable:
+    """Return rows that pull each user towards an item of theirs."""
     count = len(users)
-    own: Floats = dice.standard_normal((count, WIDTH), dtype=np.float32) * np.float32(0.05)
+    own: Floats = vectors[dice.integers(len(items), size=count)] + unit_vectors(dice, count) * np.float32(0.3)
     evidence = Evidence(np.full(count, RING, np.int64), CUT_MS - dice.integers(1, 10**9, count))
     rings = Rings(np.arange(1, count + 1) * RING, dice.integers(len(items), size=count * RING), items)
     return RowTable(users, own, evidence, rings)

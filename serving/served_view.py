@@ -114,16 +114,26 @@ class ServedView:
         return replace(self, parts=parts, users=users, vectors=vectors, trend=TrendTable.empty())
 
     def _best(self, user: User, query: Floats, found: Integers, k: int) -> tuple[ScoredItem, ...]:
-        """Join what was found with the trend table, score all of it exactly, leave out the ring, take the best."""
-        catalogue, table = self.parts.catalogue, self.trend
-        rows = np.setdiff1d(np.union1d(found, table.rows), catalogue.rows(user.ring), assume_unique=True)
-        unseen = [n for n, item in enumerate(table.strangers) if item not in user.ring]
-        known = table.priors_of(rows)
-        priors = np.concatenate([known, table.stranger_priors[unseen]])
-        scores = np.concatenate([known + catalogue.scores(query, rows), table.stranger_scores(query)[unseen]])
-        order = np.argsort(-scores, kind="stable")[:k].tolist()
-        named = [catalogue.ids[rows[n]] if n < len(rows) else table.strangers[unseen[n - len(rows)]] for n in order]
-        return tuple(ScoredItem(i, float(scores[n]), float(priors[n])) for i, n in zip(named, order, strict=True))
+        """Join what was found with the trend table, score all of it exactly, leave out the ring, take the best.
+
+        Of the table only the best k can be in the answer, and of its strangers, who all fit alike, the best k by prior.
+        """
+        catalogue, table, ring = self.parts.catalogue, self.trend, set(user.ring)
+        gone = {row for item in ring if (row := catalogue.row_of.get(item)) is not None}
+        trending = table.scores(query, gone)
+        top = np.argpartition(-trending, k - 1)[:k] if len(trending) > k else np.arange(len(trending))
+        top = top[np.isfinite(trending[top])]
+        others = np.array(
+            [row for row in found.tolist() if row not in table.places and row not in gone], dtype=np.int64
+        )
+        unseen = [n for n in table.best_strangers[: k + len(ring)] if table.strangers[n] not in ring]
+        priors = [table.priors[top], np.full(len(others), table.floor), table.stranger_priors[unseen]]
+        scores = [trending[top], catalogue.scores(query, others) + table.floor, table.stranger_scores(query)[unseen]]
+        names = [catalogue.ids[row] for row in (*table.rows[top].tolist(), *others.tolist())]
+        names += [table.strangers[n] for n in unseen]
+        score, prior = np.concatenate(scores), np.concatenate(priors)
+        order = np.argsort(-score, kind="stable")[:k].tolist()
+        return tuple([ScoredItem(names[n], float(score[n]), float(prior[n])) for n in order])
 
     def _answer(self, user: User, items: tuple[ScoredItem, ...], search: str, milliseconds: dict[str, float]) -> Answer:
         row = user.row

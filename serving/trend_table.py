@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -17,7 +18,8 @@ NEGLIGIBLE = 1e-3  # of the floor: what so few clicks add to a score is below be
 
 @dataclass(frozen=True)
 class TrendTable:
-    """`rows` (int64, sorted) are the table's items that have a vector, `priors` (float64) their term of the score.
+    """`rows` (int64, sorted) are the table's items that have a vector, `vectors` those, float32 [n, width + 1] in one
+    piece, `priors` (float64) their term of the score.
 
     `strangers` have no vector, and `stranger_priors` for that term. What stands in for their vector is `mean_vector`,
     float32 [width + 1]: the mean of the known items' vectors, weighted by exp(prior). Every other item has the prior
@@ -26,6 +28,7 @@ class TrendTable:
     """
 
     rows: Integers
+    vectors: Floats
     priors: Doubles
     strangers: tuple[str, ...]
     stranger_priors: Doubles
@@ -35,8 +38,8 @@ class TrendTable:
     @classmethod
     def empty(cls) -> TrendTable:
         """Return a table that adds nothing to any score: trend switched off."""
-        none = np.zeros(0, dtype=np.float64)
-        return cls(np.zeros(0, dtype=np.int64), none, (), none, np.zeros(0, dtype=np.float32), 0.0)
+        none, nowhere = np.zeros(0, dtype=np.float64), np.zeros((0, 0), dtype=np.float32)
+        return cls(np.zeros(0, dtype=np.int64), nowhere, none, (), none, np.zeros(0, dtype=np.float32), 0.0)
 
     @classmethod
     def of(cls, counts: Mapping[str, float], base: Base, now: int, catalogue: Catalogue) -> TrendTable:
@@ -54,8 +57,31 @@ class TrendTable:
         order = order[rows[order] >= 0]
         strange = np.flatnonzero(rows < 0)
         floor = float(trend.prior(np.zeros(1), online.beta, online.floor)[0])
-        mean = _mean_vector(catalogue.vectors[rows[order]], priors[order])
-        return cls(rows[order], priors[order], tuple(items[n] for n in strange), priors[strange], mean, floor)
+        vectors = np.ascontiguousarray(catalogue.vectors[rows[order]])
+        mean = _mean_vector(vectors, priors[order])
+        strangers = tuple(items[n] for n in strange)
+        return cls(rows[order], vectors, priors[order], strangers, priors[strange], mean, floor)
+
+    @cached_property
+    def places(self) -> dict[int, int]:
+        """Where each of `rows` stands in it."""
+        return {row: place for place, row in enumerate(self.rows.tolist())}
+
+    @cached_property
+    def best_strangers(self) -> list[int]:
+        """Positions of all strangers, the highest prior first: their order in every answer."""
+        order: list[int] = np.argsort(-self.stranger_priors, kind="stable").tolist()
+        return order
+
+    def scores(self, query: Floats, without: Iterable[int]) -> Doubles:
+        """Return the scores of the items in `rows` for one query, float64; of the rows `without` minus infinity."""
+        if not len(self.rows):
+            return np.zeros(0)
+        found = self.vectors @ query + self.priors
+        for row in without:
+            if (place := self.places.get(row)) is not None:
+                found[place] = -np.inf
+        return np.asarray(found, dtype=np.float64)
 
     def stranger_scores(self, query: Floats) -> Doubles:
         """Return the scores of all strangers for one query, float64: their priors, and the fit of the mean vector.
@@ -66,15 +92,6 @@ class TrendTable:
         if not len(self.strangers):
             return self.stranger_priors
         return self.stranger_priors + float(self.mean_vector @ query)
-
-    def priors_of(self, rows: Integers) -> Doubles:
-        """Return the prior of each item in `rows`, float64."""
-        found = np.full(len(rows), self.floor)
-        if len(self.rows):
-            at = np.minimum(np.searchsorted(self.rows, rows), len(self.rows) - 1)
-            known = self.rows[at] == rows
-            found[known] = self.priors[at[known]]
-        return found
 
 
 def _mean_vector(vectors: Floats, priors: Doubles) -> Floats:

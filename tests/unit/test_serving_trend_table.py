@@ -38,35 +38,35 @@ def test_the_prior_is_the_logarithm_of_clicks_decayed_to_the_time_served(base: B
 
 def test_every_other_item_has_the_prior_of_no_clicks(base: Base, catalogue: Catalogue) -> None:
     table = TrendTable.of({"i7": 1.0, "i2": 4.0}, base, CUT, catalogue)
-    found = table.priors_of(np.array([0, 2, 7, 39]))
-    assert np.allclose(found, np.log([0.3, 4.3, 1.3, 0.3]))
+    assert np.allclose([*table.priors, table.floor], np.log([4.3, 1.3, 0.3]))
 
 
 def test_with_beta_0_the_table_adds_nothing_and_names_no_item(base: Base, catalogue: Catalogue) -> None:
     off = msgspec.structs.replace(base, online=msgspec.structs.replace(base.online, beta=0.0))
     table = TrendTable.of({"i7": 1.0, "gone": 4.0}, off, CUT, catalogue)
     assert table.strangers == ()
-    assert table.priors_of(np.array([0, 7])).tolist() == [0.0, 0.0]
+    assert (table.rows.tolist(), table.floor) == ([], 0.0)
+    assert table.scores(catalogue.vectors[0], ()).tolist() == []
 
 
 def test_beta_scales_the_prior(tmp_path: Path, catalogue: Catalogue) -> None:
     opened = tiny_base(Layout(tmp_path))
     doubled = msgspec.structs.replace(opened.manifest, online=online(opened, beta=2.0))
     table = TrendTable.of({"i7": 1.0}, doubled, CUT, catalogue)
-    assert np.allclose(table.priors_of(np.array([7, 8])), 2 * np.log([1.3, 0.3]))
+    assert np.allclose([*table.priors, table.floor], 2 * np.log([1.3, 0.3]))
 
 
 def test_an_empty_table_has_a_floor_for_every_item(base: Base, catalogue: Catalogue) -> None:
     table = TrendTable.of({}, base, CUT, catalogue)
-    assert np.allclose(table.priors_of(np.array([0, 39])), math.log(0.3))
+    assert table.rows.tolist() == []
+    assert table.floor == pytest.approx(math.log(0.3))
 
 
 def test_items_whose_clicks_have_decayed_to_nothing_leave_the_table(base: Base, catalogue: Catalogue) -> None:
     dust = 0.9e-3 * 0.3
     table = TrendTable.of({"i7": dust, "i2": 2 * dust, "gone": dust, "here": 2 * dust}, base, CUT, catalogue)
     assert (table.rows.tolist(), table.strangers) == ([2], ("here",))
-    true, found = math.log(dust + 0.3), table.priors_of(np.array([7]))
-    assert 0 < true - found[0] < 1e-3
+    assert 0 < math.log(dust + 0.3) - table.floor < 1e-3
 
 
 def test_a_stranger_fits_a_user_as_the_trending_items_do_weighted_by_clicks(base: Base, catalogue: Catalogue) -> None:
