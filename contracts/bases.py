@@ -30,6 +30,7 @@ from contracts.rows import Row, RowTable, pack_table, unpack_table
 SCHEMA = "freshet.base/2"
 OLDER = ("freshet.base/1",)  # without `own_scale`, and without some online settings
 MANIFEST = "base.json"
+CONTENT = "content.safetensors"
 DENSE, USERS, ITEMS, TREND = "dense.safetensors", "users.safetensors", "items.safetensors", "trend.safetensors"
 USER_TOWER, USER_TOWER_INT8, ITEM_TOWER = "user_tower.onnx", "user_tower_int8.onnx", "item_tower.onnx"
 

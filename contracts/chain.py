@@ -10,7 +10,7 @@ import functools
 import secrets
 import threading
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -137,10 +137,13 @@ class Chain(Generic[Body]):
             yield self.read(number)
             number += 1
 
-    def prepare(self, after: Entry[Body] | None, body: Body, files: dict[str, bytes]) -> Entry[Body]:
+    def prepare(
+        self, after: Entry[Body] | None, body: Body, files: dict[str, bytes], kept: Sequence[DataFile] = ()
+    ) -> Entry[Body]:
         """Write the data files (suffix → bytes) durably and return the manifest that would commit them.
 
-        Nothing is visible yet: the files have names that no other attempt uses and that no manifest names.
+        Nothing is visible yet: the files have names that no other attempt uses and that no manifest names. `kept` are
+        files of an earlier manifest that this one names again.
         """
         number = after.number + 1 if after else 1
         durable.make_directory(self.directory)
@@ -149,6 +152,7 @@ class Chain(Generic[Body]):
             self._write_data(layout.data_name(number, unique, suffix), data) for suffix, data in files.items()
         )
         durable.fsync_directory(self.directory)
+        named += tuple(kept)
         parent = after.digest if after else NO_PARENT
         raw = msgspec.Raw(msgspec.json.encode(body, order="sorted"))
         document = msgspec.json.encode(Manifest(self.schema, number, parent, named, raw))

@@ -13,7 +13,8 @@ import msgspec
 from contracts.chain import Chain, Entry
 from contracts.layout import Layout
 
-SCHEMA, REFUSED_SCHEMA = "freshet.served/1", "freshet.refused/1"
+SCHEMA, REFUSED_SCHEMA = "freshet.served/2", "freshet.refused/1"
+OLDER = ("freshet.served/1",)  # without `catalogue`
 
 
 class Position(msgspec.Struct, frozen=True):
@@ -47,7 +48,8 @@ class Served(msgspec.Struct, frozen=True):
     """Body of a served manifest. `collections`: physical Milvus names, the base's first; never an alias.
 
     `trend_time` (ms): the time to which trend counts are decayed. `content_of`: the number whose content this is
-    (its own, or for a rollback the older one). `created_at`: processing time, for people only.
+    (its own, or for a rollback the older one). `created_at`: processing time, for people only. `catalogue`: digest of
+    the item events that the data file `items.safetensors` comes of (`contracts.catalogue`); empty: there is none.
     """
 
     base_id: str
@@ -66,6 +68,7 @@ class Served(msgspec.Struct, frozen=True):
     who: str
     why: str
     created_at: int
+    catalogue: str = ""
 
 
 class Refused(msgspec.Struct, frozen=True):
@@ -87,7 +90,7 @@ RefusedChain = Chain[Refused]
 
 def chain(layout: Layout) -> ServedChain:
     """Return the chain of served manifests under `layout`."""
-    return Chain(layout.served(), SCHEMA, Served)
+    return Chain(layout.served(), SCHEMA, Served, OLDER)
 
 
 def refused(layout: Layout) -> RefusedChain:

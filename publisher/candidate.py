@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from contracts import deltas, served
 from contracts.bases import BaseStore, OpenBase
-from contracts.chain import Entry
+from contracts.chain import DataFile, Entry
 from contracts.deltas import Delta, DeltaChain
 from contracts.errors import Corrupt, MissingInput, UnknownSchema
 from contracts.layout import Layout
@@ -44,7 +44,7 @@ class Advance:
 
 @dataclass(frozen=True)
 class Candidate:
-    """`head`: what is served now; `former`: the newest manifest that served this base (None: none did).
+    """`head`: what is served now; `former`: the newest manifest that served this base (None: none did); `files`: its.
 
     `served_cut`: the cut's watermark of the base that is served; None before the first publish, or where it is gone.
     """
@@ -54,6 +54,7 @@ class Candidate:
     former: Served | None
     advances: tuple[Advance, ...]
     served_cut: int | None
+    files: tuple[DataFile, ...] = ()
 
     @property
     def number(self) -> int:
@@ -92,10 +93,12 @@ def find(layout: Layout, base_id: str | None, until: int | None = None) -> Candi
     chain = served.chain(layout)
     head = chain.head()
     base = BaseStore(layout).open(base_id or (head.body.base_id if head else newest_base(layout)))
-    former = former_of(chain, head, base.digest)
+    entry = former_of(chain, head, base.digest)
+    former = entry.body if entry else None
     partitions = range(base.manifest.partitions)
     advances = tuple(_reaching(_advance(layout, base, former, number), until) for number in partitions)
-    return Candidate(base, head, former, advances, _cut(layout, head.body.base_id) if head else None)
+    cut = _cut(layout, head.body.base_id) if head else None
+    return Candidate(base, head, former, advances, cut, entry.files if entry else ())
 
 
 def _cut(layout: Layout, base_id: str) -> int | None:
@@ -120,9 +123,9 @@ def newest_base(layout: Layout) -> str:
     return max(cuts)[1]
 
 
-def former_of(chain: ServedChain, head: Entry[Served] | None, base_digest: str) -> Served | None:
+def former_of(chain: ServedChain, head: Entry[Served] | None, base_digest: str) -> Entry[Served] | None:
     """Return the newest manifest up to `head` that serves the base with this digest, None if none does."""
-    return next((e.body for e in _backwards(chain, head) if e.body.base_digest == base_digest), None)
+    return next((entry for entry in _backwards(chain, head) if entry.body.base_digest == base_digest), None)
 
 
 def _backwards(chain: ServedChain, head: Entry[Served] | None) -> Iterator[Entry[Served]]:

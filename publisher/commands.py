@@ -6,7 +6,8 @@ import argparse
 import getpass
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from contracts import command_line
@@ -25,6 +26,7 @@ class PublishArguments:
     base_id: str | None
     why: str
     force: bool
+    items: Path | None
 
 
 def once(argv: Sequence[str]) -> int:
@@ -34,13 +36,15 @@ def once(argv: Sequence[str]) -> int:
         "--force", action="store_true", help="also what the limits refuse (not what readers could not use); needs --why"
     )
     arguments = _from_parsed(parser.parse_args(argv))
+    from publisher.fresh_items import CatalogueFile
     from publisher.promotion import publish_once
     from publisher.schedule import sentence
     from publisher.settings import PublisherSettings
     from publisher.sink_choice import follow_all
 
     settings = PublisherSettings.load()
-    _say(sentence(publish_once(arguments.layout, settings, _order(arguments))))
+    order = replace(_order(arguments), catalogue=CatalogueFile(arguments.items).now())
+    _say(sentence(publish_once(arguments.layout, settings, order)))
     follow_all(arguments.layout, settings, _say)
     return 0
 
@@ -55,14 +59,16 @@ def run(argv: Sequence[str]) -> int:
     parser.add_argument("--interval", type=command_line.positive, metavar="SECONDS", help="instead of the setting's")
     parsed = parser.parse_args(argv)
     arguments = _from_parsed(parsed)
-    from publisher.schedule import Schedule
+    from publisher.fresh_items import CatalogueFile
+    from publisher.schedule import Publishing, Schedule
     from publisher.settings import PublisherSettings
 
     settings = PublisherSettings.load()
     interval: float = parsed.interval or settings.interval_seconds
     ended = Ending()
     print(f"Publishing every {interval:g} s from {arguments.layout.root}; SIGTERM or Ctrl-C ends it.", flush=True)
-    schedule = Schedule(arguments.layout, settings, _order(arguments), interval, _say)
+    publishing = Publishing(arguments.layout, settings, _order(arguments), CatalogueFile(arguments.items))
+    schedule = Schedule(publishing, interval, _say)
     while not ended.is_set():
         schedule.tick(time.monotonic())
         ended.wait(min(interval, settings.poll_seconds))
@@ -102,11 +108,18 @@ def _publish_parser(command: str, description: str) -> argparse.ArgumentParser:
     parser = command_line.parser(command, description)
     parser.add_argument("--base", metavar="ID", help="base to serve (default: the one served now, else the newest)")
     parser.add_argument("--why", default="", help="a reason, which goes on record")
+    parser.add_argument(
+        "--items",
+        type=Path,
+        metavar="FILE",
+        help="item events: new items are answered by their content, and each only while it is available",
+    )
     return parser
 
 
 def _from_parsed(parsed: argparse.Namespace) -> PublishArguments:
-    return PublishArguments(command_line.layout(parsed), parsed.base, parsed.why, getattr(parsed, "force", False))
+    force: bool = getattr(parsed, "force", False)
+    return PublishArguments(command_line.layout(parsed), parsed.base, parsed.why, force, parsed.items)
 
 
 def _order(arguments: PublishArguments) -> Order:

@@ -8,13 +8,15 @@ from dataclasses import dataclass
 
 from contracts import served
 from contracts.bases import ITEM_TOWER, USER_TOWER, OpenBase
-from contracts.chain import Entry
+from contracts.catalogue import FRESH, Catalogue, pack_fresh
+from contracts.chain import DataFile, Entry
 from contracts.crash import reach
 from contracts.errors import ChainBroken, ChainTaken, Corrupt, PublishRefused, UnknownSchema, UsageError
 from contracts.layout import Layout
 from contracts.served import Gate, Refused, Served
 from publisher import candidate, gates, item_index
 from publisher.candidate import Candidate
+from publisher.fresh_items import fresh_items
 from publisher.item_index import ItemIndex
 from publisher.settings import PublisherSettings
 
@@ -25,7 +27,8 @@ class Order:
 
     `base_id` None: the base that is served, before the first publish the newest. `until` (ms of watermark) None: all
     deltas; else only those that reach no further, which is how a past day is published as it would have been. `force`:
-    what the limits refuse is shown all the same; it needs a `why`.
+    what the limits refuse is shown all the same; it needs a `why`. `catalogue`: items of today, and until when items
+    may be shown; None: what the base's former version said of them.
     """
 
     who: str
@@ -33,6 +36,7 @@ class Order:
     base_id: str | None = None
     until: int | None = None
     force: bool = False
+    catalogue: Catalogue | None = None
 
 
 def publish_once(layout: Layout, settings: PublisherSettings, order: Order) -> Entry[Served] | None:
@@ -77,7 +81,8 @@ def _promote(layout: Layout, settings: PublisherSettings, found: Candidate, orde
             # Step 2: read back
             index.verify(name, vectors)
             reach("publish.promote.2")
-    if not found.is_new:
+    catalogue = _catalogue(found, order)
+    if not found.is_new and catalogue == (found.former.catalogue if found.former else ""):
         return None
     # Step 3: gates
     verdicts = gates.check(found, settings.limits, _now())
@@ -89,7 +94,8 @@ def _promote(layout: Layout, settings: PublisherSettings, found: Candidate, orde
     reach("publish.promote.3")
     # Step 4: the commit
     chain = served.chain(layout)
-    entry = chain.prepare(found.head, _manifest(found, name, verdicts, order), {})
+    files, kept = _items(found, order.catalogue, catalogue)
+    entry = chain.prepare(found.head, _manifest(found, name, verdicts, order), files, kept)
     chain.create(entry)
     reach("publish.promote.4")
     return entry
@@ -123,7 +129,26 @@ def _manifest(found: Candidate, collection: str, verdicts: tuple[Gate, ...], ord
         who=order.who,
         why=order.why,
         created_at=_now(),
+        catalogue=_catalogue(found, order),
     )
+
+
+def _catalogue(found: Candidate, order: Order) -> str:
+    """Return the digest of the catalogue that the version would carry."""
+    return order.catalogue.digest if order.catalogue else found.former.catalogue if found.former else ""
+
+
+def _items(found: Candidate, catalogue: Catalogue | None, digest: str) -> tuple[dict[str, bytes], tuple[DataFile, ...]]:
+    """Return the data file of the version's fresh items: new ones, or those of the former version if they are the same.
+
+    Raises `PublishRefused` where the base's item tower gives no usable vectors.
+    """
+    if not catalogue or (found.former and found.former.catalogue == digest):
+        return {}, found.files
+    try:
+        return {FRESH: pack_fresh(fresh_items(found.base, catalogue))}, ()
+    except Corrupt as error:
+        raise PublishRefused(f"base {found.base.manifest.base_id} was not published: items: {error}") from error
 
 
 def _put_on_record(layout: Layout, found: Candidate, verdicts: tuple[Gate, ...], order: Order) -> None:

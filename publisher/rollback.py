@@ -32,7 +32,7 @@ def rollback(layout: Layout, to: int, who: str, why: str) -> Entry[Served]:
         body = msgspec.structs.replace(
             target, action="rollback", holds=_holds(chain, to, target), who=who, why=why, created_at=now
         )
-        entry = chain.prepare(head, body, {})
+        entry = chain.prepare(head, body, {}, chain.read(to).files)
         try:
             chain.create(entry)
         except ChainTaken:

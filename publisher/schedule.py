@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 from contracts import served
 from contracts.chain import Entry
-from contracts.errors import FreshetError, MissingInput, MissingServer, PublishRefused
+from contracts.errors import Corrupt, FreshetError, MissingInput, MissingServer, PublishRefused, UsageError
 from contracts.layout import Layout
 from contracts.served import Served
+from publisher.fresh_items import CatalogueFile
 from publisher.promotion import Order, publish_once
 from publisher.rollback import rollback
 from publisher.settings import PublisherSettings
@@ -19,17 +20,26 @@ from publisher.watch import fallen, ready_base
 AUTOMATIC = "publish run"
 
 
+@dataclass(frozen=True)
+class Publishing:
+    """What is published, how, and with which file of item events."""
+
+    layout: Layout
+    settings: PublisherSettings
+    order: Order
+    catalogue: CatalogueFile = field(default_factory=lambda: CatalogueFile(None))
+
+
 class Schedule:
     """Publishes every interval, and at once when a base is ready; `tick` is called every few seconds.
 
-    Nothing but a refusal, a missing base or an absent vector store is outlived: those are said, and tried again when
-    the interval is over. `say` is told each thing once.
+    A refusal, a missing base, an absent vector store and a bad file of items are outlived: those are said, and tried
+    again when the interval is over. `say` is told each thing once.
     """
 
-    def __init__(
-        self, layout: Layout, settings: PublisherSettings, order: Order, interval: float, say: Callable[[str], None]
-    ) -> None:
-        self._layout, self._settings, self._order = layout, settings, order
+    def __init__(self, publishing: Publishing, interval: float, say: Callable[[str], None]) -> None:
+        self._layout, self._settings = publishing.layout, publishing.settings
+        self._order, self._catalogue = publishing.order, publishing.catalogue
         self._interval, self._say = interval, say
         self._due = -1.0
         self._waits: set[str] = set()  # bases that were ready and could not be served, until the interval is over
@@ -56,8 +66,9 @@ class Schedule:
 
     def _publish(self, order: Order) -> None:
         try:
+            order = replace(order, catalogue=self._catalogue.now())
             entry = publish_once(self._layout, self._settings, order)
-        except (PublishRefused, MissingInput, MissingServer) as error:
+        except (PublishRefused, MissingInput, MissingServer, UsageError, Corrupt) as error:
             self._say(f"{error}\n{error.hint}\nTrying again in {self._interval:g} s.")
             return
         self._say(sentence(entry))

@@ -10,6 +10,7 @@ import numpy as np
 from contracts import item_space
 from contracts.arrays import Floats, Integers
 from contracts.bases import OpenBase
+from contracts.catalogue import FreshItems
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,15 @@ class Catalogue:
         items = base.items
         vectors = item_space.item_vectors(items, base.manifest.towers, bias_weight)
         return cls(items.ids, vectors, {item: row for row, item in enumerate(items.ids)})
+
+    def with_fresh(self, fresh: FreshItems) -> Catalogue:
+        """Return this catalogue and, behind it, items that the base does not know; they have no bias."""
+        if not fresh.ids:
+            return self
+        ids = [*self.ids, *fresh.ids]
+        more = np.hstack([fresh.vectors, np.zeros((len(fresh.ids), 1), np.float32)])
+        added = {item: len(self.ids) + n for n, item in enumerate(fresh.ids)}
+        return Catalogue(ids, np.ascontiguousarray(np.vstack([self.vectors, more])), {**self.row_of, **added})
 
     def rows(self, item_ids: Iterable[str]) -> Integers:
         """Return the rows of those ids that are known, int64, sorted."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import socket
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from typing import Any
 
 from contracts import command_line
+from contracts.ending import Ending
 from contracts.errors import UsageError
 from serving.settings import ServingSettings
 
@@ -61,7 +62,19 @@ def _run(app: object, bound: socket.socket) -> None:
         server_header=False,
         timeout_graceful_shutdown=10,
     )
-    uvicorn.Server(config).run(sockets=[bound])
+
+    class Server(uvicorn.Server):
+        """Ends at SIGTERM and Ctrl-C, and then goes on here; uvicorn's own would die by the signal in the end."""
+
+        @contextmanager
+        def capture_signals(self) -> Iterator[None]:
+            Ending(self._told)
+            yield
+
+        def _told(self) -> None:
+            self.force_exit, self.should_exit = self.should_exit, True
+
+    Server(config).run(sockets=[bound])
 
 
 def _limited(threads: int) -> Callable[[Any], AbstractAsyncContextManager[None]]:

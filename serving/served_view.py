@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from contracts import item_space
-from contracts.arrays import Floats, Integers
+from contracts.arrays import Doubles, Floats, Integers
 from contracts.bases import OpenBase
 from contracts.errors import UsageError
 from contracts.events import Context
@@ -18,6 +18,7 @@ from contracts.served import Served
 from serving.answer import NO_CONTEXT, Answer, Query, ScoredItem
 from serving.catalogue import Catalogue
 from serving.exact_search import ExactSearch, Found
+from serving.offer import Offer
 from serving.settings import SERVED
 from serving.trend_table import TrendTable
 from serving.user_tower import UserTower
@@ -64,6 +65,7 @@ class ServedView:
     parts: BaseParts
     users: Users
     vectors: VectorCache
+    offer: Offer
     trend: TrendTable
     arm: str = SERVED
 
@@ -75,8 +77,9 @@ class ServedView:
     def retrieve_many(self, queries: Sequence[Query], k: int) -> list[Answer]:
         """Return the best `k` items for each query: rows, tower, search, and the join with the trend table.
 
-        The search is asked for as many more items as the longest ring may take away. Then the answer is exactly what
-        scoring every item would give, if the search is exact: an item that was not found has k others above it.
+        The search is asked for as many more items as the longest ring may take away, and for more where too many of
+        those found may not be shown. Then the answer is exactly what scoring every item would give, if the search is
+        exact: an item that was not found has k others above it.
         """
         if not 1 <= k <= MAX_K:
             raise UsageError(f"k is {k}", hint=f"Ask for 1 to {MAX_K} items.")
@@ -88,7 +91,7 @@ class ServedView:
         vectors = self.vectors.vectors(users, [query.context for query in queries])
         asked = item_space.queries(vectors, self.parts.base.manifest.towers)
         clock.append(time.perf_counter())
-        found = self.parts.search.search(asked, k + max(len(user.ring) for user in users))
+        found = self._search(asked, k + max(len(user.ring) for user in users))
         clock.append(time.perf_counter())
         joined = zip(users, asked, found.rows, strict=True)
         best = [self._best(user, query, rows, k) for user, query, rows in joined]
@@ -109,31 +112,54 @@ class ServedView:
         else:
             catalogue = Catalogue.of(base, bias_weight=1.0)
             parts = replace(self.parts, catalogue=catalogue, search=ExactSearch(catalogue))
+        bounds = replace(self.offer.fresh, ids=[], vectors=np.zeros((0, base.manifest.towers.width), np.float32))
+        offer = Offer.of(self.offer.digest, bounds, parts.catalogue, self.shown.trend_time)
         users = FrozenUserView(UserView.of_base(base), self.users)
         vectors = self.vectors.of_another_view(f"{self.vectors.view_key} frozen")
-        return replace(self, parts=parts, users=users, vectors=vectors, trend=TrendTable.empty())
+        return replace(self, parts=parts, users=users, vectors=vectors, offer=offer, trend=TrendTable.empty())
+
+    def _search(self, asked: Floats, wanted: int) -> Found:
+        """Search for `wanted` items that may be shown, for each query."""
+        hidden, known = self.offer.hidden_rows, self.offer.known
+        count = wanted
+        while True:
+            found = self.parts.search.search(asked, count)
+            if not hidden or count >= known:
+                return found
+            if all(sum(row not in hidden for row in rows.tolist()) >= wanted for rows in found.rows):
+                return found
+            count *= 4
 
     def _best(self, user: User, query: Floats, found: Integers, k: int) -> tuple[ScoredItem, ...]:
         """Join what was found with the trend table, score all of it exactly, leave out the ring, take the best.
 
         Of the table only the best k can be in the answer, and of its strangers, who all fit alike, the best k by prior.
         """
-        catalogue, table, ring = self.parts.catalogue, self.trend, set(user.ring)
+        catalogue, table, ring = self.offer.catalogue, self.trend, set(user.ring)
         gone = {row for item in ring if (row := catalogue.row_of.get(item)) is not None}
         trending = table.scores(query, gone)
-        top = np.argpartition(-trending, k - 1)[:k] if len(trending) > k else np.arange(len(trending))
-        top = top[np.isfinite(trending[top])]
-        others = np.array(
-            [row for row in found.tolist() if row not in table.places and row not in gone], dtype=np.int64
-        )
+        top = _highest(trending, k)
+        found_rows = [row for row in found.tolist() if row not in table.places]
+        others = [row for row in found_rows if row not in gone and row not in self.offer.hidden_rows]
+        others += self._fresh(query, gone, k)
         unseen = [n for n in table.best_strangers[: k + len(ring)] if table.strangers[n] not in ring]
-        priors = [table.priors[top], np.full(len(others), table.floor), table.stranger_priors[unseen]]
-        scores = [trending[top], catalogue.scores(query, others) + table.floor, table.stranger_scores(query)[unseen]]
-        names = [catalogue.ids[row] for row in (*table.rows[top].tolist(), *others.tolist())]
+        rows = np.array(others, dtype=np.int64)
+        priors = [table.priors[top], np.full(len(rows), table.floor), table.stranger_priors[unseen]]
+        scores = [trending[top], catalogue.scores(query, rows) + table.floor, table.stranger_scores(query)[unseen]]
+        names = [catalogue.ids[row] for row in (*table.rows[top].tolist(), *others)]
         names += [table.strangers[n] for n in unseen]
         score, prior = np.concatenate(scores), np.concatenate(priors)
         order = np.argsort(-score, kind="stable")[:k].tolist()
         return tuple([ScoredItem(names[n], float(score[n]), float(prior[n])) for n in order])
+
+    def _fresh(self, query: Floats, gone: set[int], k: int) -> list[int]:
+        """Return the rows of the best `k` fresh items that are not in the trend table, and not `gone`."""
+        if not self.offer.fresh_rows:
+            return []
+        scores = np.asarray(self.offer.fresh_vectors @ query, dtype=np.float64)
+        for row in gone & self.offer.places.keys():
+            scores[self.offer.places[row]] = -np.inf
+        return [self.offer.fresh_rows[place] for place in _highest(scores, k).tolist()]
 
     def _answer(self, user: User, items: tuple[ScoredItem, ...], search: str, milliseconds: dict[str, float]) -> Answer:
         row = user.row
@@ -151,3 +177,9 @@ class ServedView:
             items=items,
             milliseconds=milliseconds,
         )
+
+
+def _highest(scores: Doubles, k: int) -> Integers:
+    """Return the places of the `k` highest finite scores, in any order."""
+    top = np.argpartition(-scores, k - 1)[:k] if len(scores) > k else np.arange(len(scores))
+    return np.asarray(top[np.isfinite(scores[top])], dtype=np.int64)

@@ -117,6 +117,8 @@ class Service:
             trend_time=view.shown.trend_time,
             last_event_time=view.shown.last_event_time,
             items=len(view.parts.catalogue.ids),
+            fresh_items=len(view.offer.fresh.ids),
+            hidden_items=len(view.offer.hidden),
             tower=view.parts.tower_choice,
             search=self._settings.search,
             arms=[ArmPage(v.arm, by_arm[v.arm], v.version, v.shown.base_id) for v in (*now.others, view)],

@@ -9,6 +9,7 @@ from contracts.layout import Layout
 from contracts.served import Served
 from serving.catalogue import Catalogue
 from serving.exact_search import ExactSearch
+from serving.offer import offer_of
 from serving.served_view import BaseParts, Search, ServedView
 from serving.settings import ServingSettings
 from serving.tower_choice import choose
@@ -36,10 +37,13 @@ class ViewBuilder:
         if not isinstance(users, UserView) or not users.leads_to(shown):
             users = UserView.of_base(parts.base)
         users = users.advanced(shown)
-        table = TrendTable.of(users.trend_counts(), parts.base.manifest, shown.trend_time, parts.catalogue)
+        before = former.offer if former and former.parts is parts else None
+        offer = offer_of(self.layout, entry, parts.base.manifest, parts.catalogue, before)
+        counts = {item: count for item, count in users.trend_counts().items() if item not in offer.hidden}
+        table = TrendTable.of(counts, parts.base.manifest, shown.trend_time, offer.catalogue)
         key = f"{entry.digest} {parts.tower.precision}"
         vectors = VectorCache(parts.tower, key, self.settings.cached_vectors, self._shared, self.counts)
-        return ServedView(entry.number, shown, parts, users, vectors, table)
+        return ServedView(entry.number, shown, parts, users, vectors, offer.without(table.places), table)
 
     def _parts(self, shown: Served, former: ServedView | None) -> BaseParts:
         if former and (former.shown.base_digest, former.parts.collections) == (shown.base_digest, shown.collections):

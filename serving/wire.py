@@ -92,8 +92,9 @@ class ArmPage(msgspec.Struct, frozen=True):
 class StatusPage(msgspec.Struct, frozen=True):
     """What this process answers with now. `fault`: why a newer version could not be taken over, else empty.
 
-    `newest_version`: that of the chain. `tower`: which user tower answers, and why. `vectors`: user
-    vectors by where they came from, since the process began. Times in ms.
+    `newest_version`: that of the chain. `items`: of the base; `fresh_items`: those that came since; `hidden_items`:
+    those that are not available at `trend_time`. `tower`: which user tower answers, and why. `vectors`: user vectors by
+    where they came from, since the process began. Times in ms.
     """
 
     version: int
@@ -105,6 +106,8 @@ class StatusPage(msgspec.Struct, frozen=True):
     trend_time: int
     last_event_time: int
     items: int
+    fresh_items: int
+    hidden_items: int
     tower: str
     search: str
     arms: list[ArmPage]

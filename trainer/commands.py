@@ -108,7 +108,7 @@ def parse_online(argv: Sequence[str]) -> OnlineArguments:
 def retrain(argv: Sequence[str]) -> int:
     """Run `freshet trainer retrain`."""
     arguments = parse_retrain(argv)
-    from trainer.item_content import read_catalogue
+    from contracts.catalogue import read_catalogue
     from trainer.progress import DayBars
     from trainer.retrain import RetrainPlan
     from trainer.retrain import retrain as run

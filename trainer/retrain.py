@@ -30,7 +30,8 @@ import numpy as np
 
 from contracts import bases
 from contracts.arrays import Integers, pack
-from contracts.bases import Base, BaseStore, Items, OnlineSettings, OpenBase
+from contracts.bases import CONTENT, Base, BaseStore, Items, OnlineSettings, OpenBase
+from contracts.catalogue import Catalogue
 from contracts.days import last_date
 from contracts.errors import UsageError
 from contracts.features import FeatureSpec
@@ -42,7 +43,6 @@ from trainer.day_scan import Scan
 from trainer.day_statistics import STATISTICS, DayStatistics, of_base, packed, require_sound
 from trainer.epoch import NO_ROWS, Scattered, TrainingRows
 from trainer.full_model import FullModel, item_vectors
-from trainer.item_content import CONTENT, Catalogue
 from trainer.one_thread import one_thread
 from trainer.settings import TrainerSettings
 from trainer.starting_point import Known, know, starting_rows, starting_towers

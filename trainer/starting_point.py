@@ -9,10 +9,11 @@ import torch
 
 from contracts import bases
 from contracts.bases import OpenBase, Towers
+from contracts.catalogue import Catalogue
 from contracts.errors import UsageError
 from trainer.day_scan import Scan
 from trainer.full_model import StartingRows
-from trainer.item_content import Catalogue, Content, choose_content, content_of
+from trainer.item_content import Content, choose_content, content_of
 from trainer.negatives import numbers_of
 from trainer.settings import TrainerSettings
 from trainer.towers import TwoTowers, load

@@ -12,11 +12,13 @@ from unittest import mock
 
 from contracts import deltas, events, sample_encoding, served, shards, validation
 from contracts.bases import BaseStore
+from contracts.catalogue import FRESH, pack_fresh
 from contracts.layout import Layout
 from contracts.samples import columns_of
 from tests.golden import specimens
 
-VINTAGES = ("schema1", "schema2")  # schema2: bases and deltas of version 2
+# schema2: bases and deltas of version 2; schema3: served manifests of version 2, refusals, the reference of a base.
+VINTAGES = ("schema1", "schema2", "schema3")
 FOLDER = Path(__file__).parent / VINTAGES[-1]
 
 
@@ -59,8 +61,12 @@ def _write_deltas(layout: Layout, base_digest: str) -> tuple[str, str]:
 
 def _write_served(layout: Layout, base_digest: str, digests: tuple[str, str]) -> None:
     chain = served.chain(layout)
-    for body in specimens.served(base_digest, digests):
-        chain.create(chain.prepare(chain.head(), body, {}))
+    first, back = specimens.served(base_digest, digests)
+    published = chain.prepare(None, first, {FRESH: pack_fresh(specimens.FRESH_ITEMS)})
+    chain.create(published)
+    chain.create(chain.prepare(published, back, {}, published.files))
+    refused = served.refused(layout)
+    refused.create(refused.prepare(None, specimens.refused(base_digest, digests), {}))
 
 
 if __name__ == "__main__":

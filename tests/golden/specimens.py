@@ -23,12 +23,14 @@ from contracts.bases import (
     pack_items,
     pack_users,
 )
+from contracts.catalogue import FreshItems
 from contracts.deltas import Changes, Delta
 from contracts.events import Click, Context, Event, Item, Rejected, Request, Shown, Tick
 from contracts.features import ContinuousFeature, DiscreteFeature, FeatureSpec
-from contracts.rows import Row
+from contracts.reference import REFERENCE, pack_reference
+from contracts.rows import Row, RowTable
 from contracts.samples import Sample, Source
-from contracts.served import Gate, Hold, Position, Served
+from contracts.served import Gate, Hold, Position, Refused, Served
 from contracts.shards import DeadLetter, Rebuild, Shard
 from contracts.validation import BlockScore
 
@@ -161,7 +163,10 @@ BASE_FILES = {
     USER_TOWER: b"the user tower: opaque here",
     USER_TOWER_INT8: b"the user tower in 8 bits: opaque here",
     ITEM_TOWER: b"the item tower: opaque here",
+    REFERENCE: pack_reference(COMMON, RowTable.of(ROWS, WIDTH)),
 }
+FRESH_ITEMS = FreshItems(["item-4", "item-é"], ITEM_SIDE.vectors[:2], {"item-1": T - 1000}, {"item-1": T + 1000})
+CATALOGUE = "ab" * 32
 
 CHANGES = (
     Changes(
@@ -240,6 +245,21 @@ def served(base_digest: str, digests: tuple[str, str]) -> tuple[Served, Served]:
         who="publisher",
         why="2 new deltas",
         created_at=T + 700_000,
+        catalogue=CATALOGUE,
     )
     back = {"positions": (Position(0, 1, digests[0], 2, T + 300_000),), "holds": (Hold(0, 2, 2),), "content_of": 1}
     return first, replace(first, **back, action="rollback", who="operator", why="delta 2 was wrong")
+
+
+def refused(base_digest: str, digests: tuple[str, str]) -> Refused:
+    """Return the body of a refusal: the second delta, of which too little was found."""
+    return Refused(
+        number=2,
+        base_id=BASE_ID,
+        base_digest=base_digest,
+        positions=(Position(0, 2, digests[1], 2, T + 600_000),),
+        gates=(Gate("contiguity", True, "every delta follows"), Gate("recall", False, "recall@20 0.01, frozen 0.02")),
+        who="publisher",
+        why="",
+        created_at=T + 650_000,
+    )

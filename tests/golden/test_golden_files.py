@@ -12,8 +12,10 @@ from msgspec.structs import replace
 
 from contracts import deltas, events, served, shards, validation
 from contracts.bases import Base, BaseStore, OpenBase
+from contracts.catalogue import FRESH, unpack_fresh
 from contracts.deltas import Delta
 from contracts.layout import Layout
+from contracts.reference import REFERENCE, reference_of
 from contracts.rows import Row
 from tests.golden import make, specimens
 
@@ -22,6 +24,7 @@ NEWEST = make.VINTAGES[-1]
 LACKING_IN_BASES = {"schema1": {"schema": "freshet.base/1", "own_scale": 1.0}}
 LACKING_IN_DELTAS: dict[str, dict[str, object]] = {"schema1": {"reasons": {}}}
 SAMPLES_DIGEST = "52673343e4aa20c311992a247f799a5c969eb755a25d433a900bcec672a59ab7"
+WITH_CATALOGUE = ("schema3",)
 
 
 def tree(root: Path) -> dict[str, bytes]:
@@ -79,7 +82,9 @@ def test_a_base_is_read(base: OpenBase, vintage: str) -> None:
     base.verify()
     assert replace(base.manifest, files=()) == replace(specimens.BASE, **LACKING_IN_BASES.get(vintage, {}))
     assert isinstance(base.manifest, Base)
-    assert {file.name: base.file(file.name) for file in base.manifest.files} == specimens.BASE_FILES
+    lacking = set() if vintage in WITH_CATALOGUE else {REFERENCE}
+    wanted = {name: data for name, data in specimens.BASE_FILES.items() if name not in lacking}
+    assert {file.name: base.file(file.name) for file in base.manifest.files} == wanted
     assert base.trend == specimens.TREND_COUNTS
     assert base.common.tobytes() == specimens.COMMON.tobytes()
     assert _plain(base.learned_rows) == _plain(specimens.ROWS)
@@ -111,14 +116,36 @@ def test_validation_records_are_read(layout: Layout) -> None:
     assert tuple(validation.decode(chain.data(chain.read(1), deltas.VALIDATION))) == specimens.BLOCK_SCORES
 
 
-def test_served_manifests_are_read(base: OpenBase, layout: Layout) -> None:
+def test_served_manifests_are_read(base: OpenBase, layout: Layout, vintage: str) -> None:
     chain = served.chain(layout)
     assert chain.verify() == 2
     first, second = (entry.digest for entry in deltas.chain(layout, specimens.BASE_ID, 0).entries())
-    assert tuple(entry.body for entry in chain.entries()) == specimens.served(base.digest, (first, second))
+    lacking = {} if vintage in WITH_CATALOGUE else {"catalogue": ""}
+    wanted = tuple(replace(body, **lacking) for body in specimens.served(base.digest, (first, second)))
+    assert tuple(entry.body for entry in chain.entries()) == wanted
     head = served.head(layout)
     assert head is not None
     assert served.included(head.body, 0) == [1]
+
+
+@pytest.mark.parametrize("vintage", WITH_CATALOGUE)
+def test_fresh_items_and_refusals_are_read(base: OpenBase, layout: Layout) -> None:
+    chain, wanted = served.chain(layout), specimens.FRESH_ITEMS
+    for entry in chain.entries():  # a rollback names the file of the version that it goes back to
+        found = unpack_fresh(chain.data(entry, FRESH), specimens.WIDTH, "a specimen")
+        assert (found.ids, found.since, found.until) == (wanted.ids, wanted.since, wanted.until)
+        assert found.vectors.tobytes() == wanted.vectors.tobytes()
+    first, second = (entry.digest for entry in deltas.chain(layout, specimens.BASE_ID, 0).entries())
+    refused = served.refused(layout)
+    assert (refused.verify(), refused.read(1).body) == (1, specimens.refused(base.digest, (first, second)))
+
+
+@pytest.mark.parametrize("vintage", WITH_CATALOGUE)
+def test_the_reference_of_a_base_is_read(base: OpenBase) -> None:
+    found = reference_of(base)
+    assert found is not None
+    assert (found.users, found.common.tobytes()) == (sorted(specimens.ROWS), specimens.COMMON.tobytes())
+    assert np.array_equal(found.own, base.rows.own)
 
 
 def _plain(rows: Mapping[str, Row]) -> dict[str, tuple[object, ...]]:

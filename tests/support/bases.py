@@ -13,6 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 from contracts import deltas, served, shards, trend, validation
 from contracts.arrays import Floats, pack
 from contracts.bases import (
+    CONTENT,
     DENSE,
     ITEM_TOWER,
     ITEMS,
@@ -61,6 +62,7 @@ class Tiny:
     trending: int = 3
     cut_watermark: int = CUT
     item_name: str = "i"
+    content: FeatureSpec = NO_FEATURES
 
 
 def tiny_base(layout: Layout, tiny: Tiny = Tiny()) -> OpenBase:
@@ -77,8 +79,12 @@ def tiny_base(layout: Layout, tiny: Tiny = Tiny()) -> OpenBase:
         ITEMS: pack_items(items),
         TREND: pack({"items": items.ids[: tiny.trending], "counts": np.linspace(1, 5, tiny.trending)}),
         USER_TOWER: tower,
-        ITEM_TOWER: tower,
+        ITEM_TOWER: user_tower(rng, tiny.width, tiny.content, 1.0, "item_vector"),
     }
+    if tiny.content != NO_FEATURES:
+        codes = np.arange(tiny.items)[:, np.newaxis] % [len(f.values) + 1 for f in tiny.content.discrete]
+        numbers = np.zeros((tiny.items, len(tiny.content.continuous)), np.float32)
+        files[CONTENT] = pack({"codes": codes.astype(np.int64), "numbers": numbers})
     return BaseStore(layout).write(_manifest(tiny), files)
 
 
@@ -108,8 +114,10 @@ def unit(rng: np.random.Generator, width: int) -> Floats:
     return np.asarray(vector / np.linalg.norm(vector), dtype=np.float32)
 
 
-def user_tower(rng: np.random.Generator, width: int, spec: FeatureSpec, temperature: float = 0.1) -> bytes:
-    """Return a user tower as ONNX: h = id_embedding + codes A + numbers B; the user vector is h / |h| / temperature.
+def user_tower(
+    rng: np.random.Generator, width: int, spec: FeatureSpec, temperature: float = 0.1, output: str = "user_vector"
+) -> bytes:
+    """Return a tower as ONNX: h = id_embedding + codes A + numbers B; its vector is h / |h| / temperature.
 
     An input for features that `spec` lacks is absent, as in a tower that the trainer exports.
     """
@@ -131,9 +139,9 @@ def user_tower(rng: np.random.Generator, width: int, spec: FeatureSpec, temperat
     weights.append(numpy_helper.from_array(np.array(temperature, dtype=np.float32), "temperature"))
     nodes += [
         helper.make_node("LpNormalization", [last], ["direction"], axis=1, p=2),
-        helper.make_node("Div", ["direction", "temperature"], ["user_vector"]),
+        helper.make_node("Div", ["direction", "temperature"], [output]),
     ]
-    outputs = [helper.make_tensor_value_info("user_vector", TensorProto.FLOAT, ["n", width])]
+    outputs = [helper.make_tensor_value_info(output, TensorProto.FLOAT, ["n", width])]
     graph = helper.make_graph(nodes, "user_tower", inputs, outputs, weights)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     onnx.checker.check_model(model)
@@ -277,7 +285,7 @@ def _manifest(tiny: Tiny) -> Base:
         cut_watermark=tiny.cut_watermark,
         days=("2017-10-01",),
         day_zone="UTC",
-        towers=Towers(tiny.width, 1, "cosine", 0.1, tiny.context, NO_FEATURES),
+        towers=Towers(tiny.width, 1, "cosine", 0.1, tiny.context, tiny.content),
         online=tiny.online,
         trend_t0=tiny.cut_watermark,
         cpu_family="any",

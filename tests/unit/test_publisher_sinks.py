@@ -13,7 +13,7 @@ from contracts.layout import Layout
 from publisher import sink_choice, sinks
 from publisher.promotion import Order
 from publisher.rollback import rollback
-from publisher.schedule import Schedule
+from publisher.schedule import Publishing, Schedule
 from publisher.settings import PublisherSettings, Sinks
 from publisher.sinks import follow, read_cursor, unpack_row
 from tests.support.bases import append_round, tiny_base
@@ -118,7 +118,7 @@ def test_a_sink_that_fails_only_falls_behind(tmp_path: Path, monkeypatch: pytest
     both = [("broken", lambda: broken), ("well", lambda: well)]
     monkeypatch.setattr(sink_choice, "chosen", lambda layout, settings: iter(both))
     said: list[str] = []
-    schedule = Schedule(layout, PublisherSettings(), Order("someone", "a test"), 1800.0, said.append)
+    schedule = Schedule(Publishing(layout, PublisherSettings(), Order("someone", "a test")), 1800.0, said.append)
     broken.fails_at = 1
     schedule.tick(0.0)
     assert "Sink broken falls behind: the sink is away." in said

@@ -14,7 +14,7 @@ from contracts.layout import Layout
 from contracts.served import Served
 from publisher.promotion import Order, publish_once
 from publisher.rollback import rollback
-from publisher.schedule import Schedule
+from publisher.schedule import Publishing, Schedule
 from publisher.settings import Limits, PublisherSettings
 from publisher.watch import fallen, ready_base
 from tests.support.bases import CUT, MINUTE, Hits, Tiny, append_delta, append_round, random_changes, tiny_base
@@ -90,7 +90,7 @@ def test_after_a_rollback_only_what_came_since_is_judged(layout: Layout, base: O
 def test_the_schedule_rolls_back_by_itself_and_says_why_in_the_history(layout: Layout, base: OpenBase) -> None:
     day(layout, base, GOOD, GOOD, BAD, BAD, BAD, BAD)
     said: list[str] = []
-    schedule = Schedule(layout, OPEN, ORDER, 1800.0, said.append)
+    schedule = Schedule(Publishing(layout, OPEN, ORDER), 1800.0, said.append)
     schedule.tick(0.0)
     head = served.head(layout)
     assert head is not None
@@ -141,7 +141,7 @@ def test_an_older_base_or_one_of_another_topic_is_never_ready(layout: Layout, ba
 def test_the_schedule_cuts_over_at_once_and_never_undoes_a_rollback(layout: Layout, base: OpenBase) -> None:
     day(layout, base, *(GOOD,) * 4)
     said: list[str] = []
-    schedule = Schedule(layout, SETTINGS, ORDER, 1800.0, said.append)
+    schedule = Schedule(Publishing(layout, SETTINGS, ORDER), 1800.0, said.append)
     schedule.tick(0.0)
     assert said == ["Nothing new to publish."]
     caught_up(layout, newer(layout), 2, GOOD)
@@ -166,7 +166,7 @@ def test_by_hand_means_by_hand(layout: Layout, base: OpenBase) -> None:
         (PublisherSettings(cut_over="by hand"), ORDER),
         (SETTINGS, Order("someone", "a test", "tiny")),
     ):
-        schedule = Schedule(layout, settings, order, 1800.0, lambda _: None)
+        schedule = Schedule(Publishing(layout, settings, order), 1800.0, lambda _: None)
         schedule.tick(0.0)
         schedule.tick(5.0)
         head = served.head(layout)
@@ -178,7 +178,7 @@ def test_a_base_that_a_gate_refuses_is_tried_once_an_interval(layout: Layout, ba
     day(layout, base, *(GOOD,) * 4)
     caught_up(layout, newer(layout), 2, Hits(600, 120, 400))  # no worse than what is served, worse than its own control
     said: list[str] = []
-    schedule = Schedule(layout, SETTINGS, ORDER, 1800.0, said.append)
+    schedule = Schedule(Publishing(layout, SETTINGS, ORDER), 1800.0, said.append)
     for now in (0.0, 5.0, 10.0, 15.0):
         schedule.tick(now)
     assert len([line for line in said if "was not published" in line]) == 1
@@ -190,7 +190,7 @@ def test_a_base_that_a_gate_refuses_is_tried_once_an_interval(layout: Layout, ba
 
 def test_before_there_is_a_base_the_schedule_says_so_and_waits(layout: Layout) -> None:
     said: list[str] = []
-    schedule = Schedule(layout, SETTINGS, ORDER, 1800.0, said.append)
+    schedule = Schedule(Publishing(layout, SETTINGS, ORDER), 1800.0, said.append)
     schedule.tick(0.0)
     schedule.tick(5.0)
     assert len(said) == 1

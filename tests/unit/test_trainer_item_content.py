@@ -9,7 +9,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from contracts.bases import ITEM_TOWER, OpenBase
+from contracts.bases import CONTENT, ITEM_TOWER, OpenBase
+from contracts.catalogue import Catalogue, read_catalogue
 from contracts.errors import Corrupt, MissingInput, UsageError
 from contracts.events import Context, Item, Tick, encode
 from contracts.features import DiscreteFeature, FeatureSpec
@@ -17,7 +18,7 @@ from contracts.layout import Layout
 from tests.support.tastes import DAYS, MIDNIGHT, Tastes, write_tastes
 from tests.support.trained import small_settings
 from trainer.export import run
-from trainer.item_content import CONTENT, Catalogue, of_base, read_catalogue
+from trainer.item_content import of_base
 from trainer.lineage import FROM_SCRATCH
 from trainer.retrain import RetrainPlan, retrain
 
@@ -32,8 +33,9 @@ def written(path: Path, *events: Item | Tick) -> Path:
 
 def catalogue(name: str = "one", **others: Context) -> Catalogue:
     """Items of even topics are about sports, the others about politics; but for `others`."""
-    items = {f"i{topic}.{at}": POLITICS if topic % 2 else SPORTS for topic in range(8) for at in range(10)}
-    return Catalogue({**items, **{item.replace("_", "."): content for item, content in others.items()}}, name)
+    about = {f"i{topic}.{at}": POLITICS if topic % 2 else SPORTS for topic in range(8) for at in range(10)}
+    about |= {item.replace("_", "."): content for item, content in others.items()}
+    return Catalogue({item: Item(item, 0, content) for item, content in about.items()}, name)
 
 
 def trained(layout: Layout, day: str, parent: str, items: Catalogue | None) -> OpenBase:
@@ -109,7 +111,7 @@ def test_each_item_has_its_own_content(base: OpenBase) -> None:
 def test_a_warm_start_keeps_the_content_of_items_that_the_catalogue_no_longer_names(
     layout: Layout, base: OpenBase
 ) -> None:
-    only = Catalogue({"i0.0": POLITICS}, "only")
+    only = Catalogue({"i0.0": Item("i0.0", 0, POLITICS)}, "only")
     child = trained(layout, DAYS[1], base.manifest.base_id, only)
     assert child.manifest.towers == base.manifest.towers
     before, after = of_base(base), of_base(child)

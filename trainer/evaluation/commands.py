@@ -104,11 +104,11 @@ def evaluate(argv: Sequence[str]) -> int:
     arguments = parse_evaluate(argv)
     if (arguments.log or not arguments.layout.shards(arguments.topic, 0).exists()) and (code := _replay(arguments)):
         return code
+    from contracts.catalogue import read_catalogue
     from trainer.evaluation import report, results
     from trainer.evaluation.protocol import EvaluationPlan, run_seed
     from trainer.evaluation.split import split
     from trainer.evaluation.summary import summarise
-    from trainer.item_content import read_catalogue
     from trainer.progress import DayBars
     from trainer.training_days import open_topic
 

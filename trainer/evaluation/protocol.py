@@ -16,6 +16,7 @@ import numpy as np
 
 from contracts.arrays import Doubles
 from contracts.bases import OpenBase
+from contracts.catalogue import Catalogue
 from contracts.layout import Layout
 from trainer.calibration import FIRST_K, ROWS_ALONE, Trial, Trials, Yesterday, search
 from trainer.evaluation.arms import Choices, makers
@@ -26,7 +27,6 @@ from trainer.evaluation.metrics import hits
 from trainer.evaluation.popularity import MixedWithPopularity
 from trainer.evaluation.rows import FrozenRows
 from trainer.evaluation.stage import Stage, set_up
-from trainer.item_content import Catalogue
 from trainer.one_thread import one_thread
 from trainer.retrain import RetrainPlan, retrain
 from trainer.settings import TrainerSettings
