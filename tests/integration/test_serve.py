@@ -78,8 +78,9 @@ def test_it_waits_for_the_first_version_follows_publishes_and_rollbacks_and_ends
         again = asked(port, "POST", "/retrieve", body)[1]
         assert (first["version"], again["version"], again["items"]) == (1, 3, first["items"])
         process.send_signal(signal.SIGTERM)
-        said, _ = process.communicate(timeout=20)
-        assert process.returncode == 0
+        assert process.stdout
+        said = process.stdout.read()
+        assert process.wait(timeout=20) == 0
         assert "Not ready yet: nothing is served yet" in said
         assert said.rstrip().endswith("Ended.")
 
