@@ -73,6 +73,17 @@ class UserView:
         start = PartitionView(None, base.common, 0, Layers(), Overlay())
         return cls(base, None, (start,) * base.manifest.partitions)
 
+    @property
+    def base(self) -> OpenBase:
+        """The base under it."""
+        return self._base
+
+    @property
+    def deltas(self) -> int:
+        """How many deltas it shows."""
+        shown = self._shown
+        return sum(len(served.included(shown, p.partition)) for p in shown.positions) if shown else 0
+
     def user(self, user_id: str) -> User:
         """Return what is known of a user: their own row on their partition's common row, or the common row of all."""
         partition = partition_of(user_id, len(self._partitions))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
+from weakref import WeakValueDictionary
+
 from contracts.bases import BaseStore
 from contracts.chain import Entry
 from contracts.errors import WrongParent
@@ -17,6 +20,8 @@ from serving.trend_table import TrendTable
 from serving.user_view import UserView
 from serving.vector_cache import Counts, VectorCache, shared
 
+RECENT = 8  # a rollback to one of so many versions reads nothing
+
 
 class ViewBuilder:
     """Builds the views of one run folder. `counts` of user vectors go on over all of them."""
@@ -25,6 +30,8 @@ class ViewBuilder:
         self.layout, self.settings = layout, settings
         self.counts = Counts()
         self._shared = shared(settings)
+        self._held: WeakValueDictionary[tuple[str, tuple[str, ...]], BaseParts] = WeakValueDictionary()
+        self._recent: deque[UserView] = deque(maxlen=RECENT)
 
     def view(self, entry: Entry[Served], former: ServedView | None = None) -> ServedView:
         """Return the view of a served manifest.
@@ -32,11 +39,9 @@ class ViewBuilder:
         Raises `MissingInput`, `WrongParent`, `ChainBroken`, `Corrupt` or `UnknownSchema` naming what cannot be served.
         """
         shown = entry.body
-        parts = self._parts(shown, former)
-        users = former.users if former else None
-        if not isinstance(users, UserView) or not users.leads_to(shown):
-            users = UserView.of_base(parts.base)
-        users = users.advanced(shown)
+        parts = self._parts(shown)
+        users = self._nearest(shown, parts).advanced(shown)
+        self._recent.append(users)
         before = former.offer if former and former.parts is parts else None
         offer = offer_of(self.layout, entry, parts.base.manifest, parts.catalogue, before)
         counts = {item: count for item, count in users.trend_counts().items() if item not in offer.hidden}
@@ -45,9 +50,20 @@ class ViewBuilder:
         vectors = VectorCache(parts.tower, key, self.settings.cached_vectors, self._shared, self.counts)
         return ServedView(entry.number, shown, parts, users, vectors, offer.without(table.places), table)
 
-    def _parts(self, shown: Served, former: ServedView | None) -> BaseParts:
-        if former and (former.shown.base_digest, former.parts.collections) == (shown.base_digest, shown.collections):
-            return former.parts
+    def _nearest(self, shown: Served, parts: BaseParts) -> UserView:
+        """Return the recent users from which the least has to be read, else those of the base alone."""
+        answering = [held.base for held in self._held.values()]
+        for users in list(self._recent):
+            if not any(users.base is base for base in answering):
+                self._recent.remove(users)  # and with it a base that nobody answers from
+        leading = [users for users in self._recent if users.base is parts.base and users.leads_to(shown)]
+        return max(leading, key=lambda users: users.deltas, default=None) or UserView.of_base(parts.base)
+
+    def _parts(self, shown: Served) -> BaseParts:
+        """Return what depends on the base alone, shared by all views on it for as long as there is one."""
+        held = self._held.get((shown.base_digest, shown.collections))
+        if held:
+            return held
         base = BaseStore(self.layout).open(shown.base_id)
         if base.digest != shown.base_digest:
             raise WrongParent(
@@ -57,7 +73,9 @@ class ViewBuilder:
         catalogue = Catalogue.of(base, base.manifest.online.bias_weight)
         chosen = choose(base, catalogue, self.settings.tower, self.settings.tower_threads)
         search = self._search(shown.collections[0], catalogue)
-        return BaseParts(base, shown.collections, catalogue, chosen.tower, chosen.why, search)
+        parts = BaseParts(base, shown.collections, catalogue, chosen.tower, chosen.why, search)
+        self._held[shown.base_digest, shown.collections] = parts
+        return parts
 
     def _search(self, collection: str, catalogue: Catalogue) -> Search:
         if self.settings.search == "exact":

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import threading
+import weakref
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from contracts import served
-from contracts.bases import OpenBase
+from contracts import deltas, served
+from contracts.bases import BaseStore, OpenBase
 from contracts.chain import Entry
 from contracts.deltas import Changes
 from contracts.errors import Corrupt, NothingServed, UsageError, WrongParent
@@ -20,10 +22,11 @@ from contracts.partitions import partition_of
 from contracts.rows import Row
 from contracts.served import Served
 from publisher.promotion import Order, publish_once
+from publisher.rollback import rollback
 from publisher.settings import PublisherSettings
 from serving.answer import Answer, Query
 from serving.retriever import Retriever
-from serving.settings import ServingSettings
+from serving.settings import Arm, ServingSettings
 from serving.view_builder import ViewBuilder
 from tests.support.bases import CUT, MINUTE, Tiny, append_delta, append_round, random_changes, serve, tiny_base, unit
 
@@ -297,3 +300,40 @@ def _check_whole(layout: Layout, entry: Entry[Served], answers: list[Answer]) ->
         assert [item.item_id for item in answer.items] == [item.item_id for item in expected.items]
         assert np.allclose([i.score for i in answer.items], [i.score for i in expected.items], atol=1e-4)
         assert content(answer)[:-1] == content(expected)[:-1]
+
+
+def test_a_rollback_to_a_recent_version_reads_no_delta_again(
+    layout: Layout, base: OpenBase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = PublisherSettings()
+    retriever = None
+    for seed in range(5):
+        append_round(layout, base, seed)
+        publish_once(layout, settings, Order("someone", "a test"))
+        retriever = retriever or Retriever(layout, EXACT)
+        retriever.refresh()
+    assert retriever
+    before = ViewBuilder(layout, EXACT).view(served.chain(layout).read(3))
+    monkeypatch.setattr(deltas, "read_content", None)
+    rollback(layout, 3, "someone", "a test")
+    assert retriever.refresh()
+    for user in USERS:
+        assert content(retriever.retrieve(user, 10)) == content(before.retrieve(user, 10))
+
+
+def test_arms_and_versions_on_one_base_share_it_and_a_base_that_nobody_answers_from_goes(layout: Layout) -> None:
+    tiny_base(layout, Tiny("one"))
+    tiny_base(layout, Tiny("two", seed=1, cut_watermark=CUT + 1))
+    publish_once(layout, PublisherSettings(), Order("someone", "a test", "one"))
+    retriever = Retriever(layout, ServingSettings(search="exact", arm=(Arm(name="old", share=0.5, serves=1),)))
+    old, newest = retriever.line_up.others[0], retriever.view
+    assert old.parts is newest.parts
+    plain = Retriever(layout, EXACT)
+    gone = weakref.ref(plain.view.parts.base)
+    publish_once(layout, PublisherSettings(), Order("someone", "a test", "two"))
+    append_round(layout, BaseStore(layout).open("two"), 1)
+    assert plain.refresh()
+    publish_once(layout, PublisherSettings(), Order("someone", "a test", "two"))
+    assert plain.refresh()
+    gc.collect()
+    assert gone() is None
