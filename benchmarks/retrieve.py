@@ -27,7 +27,7 @@ from serving.retriever import Retriever
 from serving.settings import ServingSettings
 
 ITEMS, QUICK_ITEMS, ASKED, ROUNDS, K, TOP = 100_000, 5_000, 1_000, 5, 20, 100
-RECALL_OF, LINKS = 200, 16
+RECALL_OF, LINKS = 200, PublisherSettings().hnsw_links
 PEER = "pymilvus bare with a ready vector"
 P50 = Comparison("retrieve, 100,000 items, in process, p50", "ms", PEER, 1 / 1.3, 1 / 1.1, less_is_better=True)
 P99 = Comparison("retrieve, 100,000 items, in process, p99", "ms", PEER, 1 / 1.5, 1 / 1.1, less_is_better=True)

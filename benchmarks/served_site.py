@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
+import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from pymilvus import MilvusClient
@@ -24,7 +28,7 @@ from serving.retriever import Retriever
 from serving.settings import ServingSettings
 
 ORDER = Order("a benchmark", "")
-USERS, TOUCHED, EFFORT = 50_000, 2_000, 256
+USERS, TOUCHED, EFFORT = 50_000, 2_000, ServingSettings().hnsw_effort
 
 
 @dataclass(frozen=True)
@@ -91,3 +95,25 @@ def queries(retriever: Retriever, users: Sequence[str]) -> Floats:
     embeddings = np.stack([view.users.user(user).id_embedding for user in users])
     vectors = view.parts.tower.vectors(embeddings, [Context()] * len(users))
     return item_space.queries(vectors, view.parts.base.manifest.towers)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Publish versions at a line on standard input, one after the other: what swaps them while others ask."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.served_site", description=main.__doc__)
+    parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--uri", required=True)
+    parser.add_argument("--versions", type=int, required=True)
+    parser.add_argument("--pace", type=float, required=True, help="seconds between two")
+    options = parser.parse_args(argv)
+    site = ServedSite(Layout(options.folder), options.uri, BaseStore(Layout(options.folder)).open("served"))
+    site.publish(3)  # whose costs are those of the first time
+    print("ready", flush=True)
+    sys.stdin.readline()
+    for seed in range(4, 4 + options.versions):
+        site.publish(seed)
+        time.sleep(options.pace)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

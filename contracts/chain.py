@@ -11,9 +11,10 @@ import secrets
 import threading
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 import msgspec
 
@@ -174,10 +175,27 @@ class Chain(Generic[Body]):
 
     def data(self, entry: Entry[Body], suffix: str) -> bytes:
         """Return the verified bytes of the data file with `suffix`. Raises `Corrupt` or `ChainBroken`."""
-        named = next((file for file in entry.files if file.name.endswith("." + suffix)), None)
-        if named is None:
-            raise ChainBroken(f"manifest {entry.number} of {self.directory} names no .{suffix} file")
-        return self._read_data(named)
+        return self._read_data(self._named(entry, suffix))
+
+    def parsed(self, entry: Entry[Body], suffix: str, parse: Callable[[bytes], Kind]) -> Kind:
+        """Return what `parse` makes of a data file; its digest is computed meanwhile, and nothing comes back before.
+
+        Raises `Corrupt` or `ChainBroken`, or what `parse` raises on verified bytes.
+        """
+        named = self._named(entry, suffix)
+        data = self._bytes(named)
+        found: Kind | None = None
+        fault: Exception | None = None
+        with ThreadPoolExecutor(1) as beside:
+            digest = beside.submit(sealed.digest, data)
+            try:
+                found = parse(data)
+            except Exception as error:  # of bytes that may not be what was written
+                fault = error
+            self._check(named, data, digest.result())
+        if fault:
+            raise fault
+        return cast(Kind, found)
 
     def holds(self, entry: Entry[Body]) -> bool:
         """Tell whether the data files that a manifest names are there and whole."""
@@ -236,12 +254,23 @@ class Chain(Generic[Body]):
         durable.write_file(self.directory / name, data)
         return DataFile(name, len(data), sealed.digest(data))
 
+    def _named(self, entry: Entry[Body], suffix: str) -> DataFile:
+        named = next((file for file in entry.files if file.name.endswith("." + suffix)), None)
+        if named is None:
+            raise ChainBroken(f"manifest {entry.number} of {self.directory} names no .{suffix} file")
+        return named
+
     def _read_data(self, file: DataFile) -> bytes:
-        path = self.directory / file.name
-        try:
-            data = path.read_bytes()
-        except FileNotFoundError:
-            raise ChainBroken(f"data file {path} is missing") from None
-        if len(data) != file.size or sealed.digest(data) != file.sha256:
-            raise Corrupt(str(path), f"its digest ({len(data)} of {file.size} bytes)")
+        data = self._bytes(file)
+        self._check(file, data, sealed.digest(data))
         return data
+
+    def _bytes(self, file: DataFile) -> bytes:
+        try:
+            return (self.directory / file.name).read_bytes()
+        except FileNotFoundError:
+            raise ChainBroken(f"data file {self.directory / file.name} is missing") from None
+
+    def _check(self, file: DataFile, data: bytes, digest: str) -> None:
+        if len(data) != file.size or digest != file.sha256:
+            raise Corrupt(str(self.directory / file.name), f"its digest ({len(data)} of {file.size} bytes)")

@@ -141,7 +141,8 @@ def read(deltas: DeltaChain, entry: Entry[Delta]) -> Changes:
 
 def read_content(deltas: DeltaChain, entry: Entry[Delta]) -> Content:
     """Return what one delta holds, digest checked. Raises `Corrupt`, `ChainBroken`."""
-    return decode(deltas.data(entry, ROWS), entry.body.width, f"delta {entry.number} of {deltas.directory}")
+    what = f"delta {entry.number} of {deltas.directory}"
+    return deltas.parsed(entry, ROWS, lambda data: decode(data, entry.body.width, what))
 
 
 def check_follows(entry: Entry[Delta], base_digest: str, before: Entry[Delta] | None, cut: int) -> None:

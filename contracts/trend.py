@@ -38,9 +38,12 @@ def prior(clicks: Doubles, beta: float, floor: float) -> Doubles:
 
 
 def merged(tables: Iterable[Mapping[str, float]]) -> dict[str, float]:
-    """Sum tables of forward-decayed counts with one t0."""
+    """Sum tables of forward-decayed counts with one t0, in their order."""
     total: dict[str, float] = {}
     for table in tables:
+        if not total:
+            total = dict(table)
+            continue
         for item, count in table.items():
             total[item] = total.get(item, 0.0) + count
     return total

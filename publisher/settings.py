@@ -48,7 +48,7 @@ class PublisherSettings(StageSettings):
 
     milvus_uri: str = ""
     index: IndexKind = "HNSW"
-    hnsw_links: int = Field(default=16, ge=2, le=2048)
+    hnsw_links: int = Field(default=24, ge=2, le=2048)
     hnsw_effort: int = Field(default=200, ge=8)
     ivf_lists: int = Field(default=128, ge=1, le=65_536)
     batch: int = Field(default=4096, ge=1, le=16_384)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
@@ -30,6 +31,9 @@ def serve(argv: Sequence[str]) -> int:
     layout = command_line.layout(parsed)
     settings = ServingSettings.load(host=parsed.host, port=parsed.port)
     token = settings.bearer_token()
+    # Requests are answered side by side; a second thread for each one's small products would only be in their way. (On
+    # two cores, with a swap a second, p99 was 55 ms with numpy's own choice and is 17 ms.)
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
     from serving.api import create_app
     from serving.guard import Guard

@@ -28,6 +28,13 @@ class Layers(Mapping[str, Value], Generic[Value]):
             top = {**rest.pop(0), **top}
         return Layers((top, *rest))
 
+    def merged(self) -> dict[str, Value]:
+        """Return it as one new dict."""
+        found: dict[str, Value] = {}
+        for layer in reversed(self._layers):
+            found.update(layer)
+        return found
+
     def most(self) -> int:
         """Return how many keys there are at most: those of each layer counted by themselves."""
         return sum(len(layer) for layer in self._layers)
@@ -39,7 +46,7 @@ class Layers(Mapping[str, Value], Generic[Value]):
         raise KeyError(key)
 
     def __iter__(self) -> Iterator[str]:
-        return iter({key: None for layer in reversed(self._layers) for key in layer})
+        return iter(self.merged())
 
     def __len__(self) -> int:
         return sum(1 for _ in self)

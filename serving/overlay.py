@@ -63,7 +63,7 @@ class Overlay:
         return held > 2 * self._slots.most() + _SLACK
 
     def _compacted(self) -> Overlay:
-        slots = dict(self._slots)
+        slots = self._slots.merged()
         users = [user for user, slot in slots.items() if slot != _GONE]
         live = np.sort(np.array([slots[user] for user in users], dtype=np.int64))
         chosen, deltas = [], []

@@ -32,7 +32,7 @@ class ServingSettings(StageSettings):
 
     search: Literal["milvus", "exact"] = "milvus"
     milvus_uri: str = ""
-    hnsw_effort: int = Field(default=256, ge=1, le=32_768)
+    hnsw_effort: int = Field(default=512, ge=1, le=32_768)
     ivf_probes: int = Field(default=32, ge=1, le=65_536)
     timeout_seconds: float = Field(default=5.0, gt=0)
     retry_seconds: float = Field(default=5.0, ge=0)

@@ -47,10 +47,11 @@ class TrendTable:
         online = base.online
         if not online.beta:
             return cls.empty()
-        items = sorted(counts)
-        clicks = trend.decayed(np.array([counts[i] for i in items]), now, base.trend_t0, online.half_life_ms)
-        lasting = np.flatnonzero(clicks >= NEGLIGIBLE * online.floor)
-        items, clicks = [items[n] for n in lasting], clicks[lasting]
+        everything = np.fromiter(counts.values(), np.float64, len(counts))
+        clicks = trend.decayed(everything, now, base.trend_t0, online.half_life_ms)
+        names, lasting = list(counts), np.flatnonzero(clicks >= NEGLIGIBLE * online.floor).tolist()
+        lasting.sort(key=names.__getitem__)
+        items, clicks = [names[n] for n in lasting], clicks[lasting]
         priors = trend.prior(clicks, online.beta, online.floor)
         rows = np.array([catalogue.row_of.get(item, -1) for item in items], dtype=np.int64)
         order = np.argsort(rows, kind="stable")

@@ -93,7 +93,7 @@ class UserView:
 
     def trend_counts(self) -> dict[str, float]:
         """Return forward-decayed clicks per item: those of the base's cut and of every partition since."""
-        return trend.merged([self._base.trend, *(partition.trend for partition in self._partitions)])
+        return trend.merged([self._base.trend, *(partition.trend.merged() for partition in self._partitions)])
 
     def leads_to(self, shown: Served) -> bool:
         """Say whether the view of `shown` is this one and further deltas: not after a rollback or on another base."""

@@ -44,7 +44,9 @@ class ViewBuilder:
         self._recent.append(users)
         before = former.offer if former and former.parts is parts else None
         offer = offer_of(self.layout, entry, parts.base.manifest, parts.catalogue, before)
-        counts = {item: count for item, count in users.trend_counts().items() if item not in offer.hidden}
+        counts = users.trend_counts()
+        for item in offer.hidden & counts.keys():
+            del counts[item]
         table = TrendTable.of(counts, parts.base.manifest, shown.trend_time, offer.catalogue)
         key = f"{entry.digest} {parts.tower.precision}"
         vectors = VectorCache(parts.tower, key, self.settings.cached_vectors, self._shared, self.counts)

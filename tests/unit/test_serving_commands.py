@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -94,3 +96,8 @@ def test_a_wrong_command_line_exits_2(layout: Layout, arguments: list[str]) -> N
 def test_before_the_first_publish_it_says_so(layout: Layout) -> None:
     with pytest.raises(NothingServed):
         retrieve(layout, "--user", "u1")
+
+
+def test_numpy_is_not_there_yet_when_serve_limits_its_threads() -> None:
+    code = "import sys, serving.commands_serve; sys.exit('numpy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
