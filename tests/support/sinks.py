@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
+import numpy as np
+
+from contracts import served
 from contracts.errors import MissingServer
+from contracts.layout import Layout
 from contracts.rows import Row
 from publisher.milvus_sink import MilvusSink
+from publisher.promotion import Order, publish_once
 from publisher.redis_sink import RedisSink
+from publisher.settings import PublisherSettings
 from publisher.sinks import Cursor, pack_row, unpack_row
+from serving.retriever import Retriever
+from serving.settings import ServingSettings
 
 Held = dict[str, tuple[int, bytes, int, int]]  # version, own row, clicks, last event time by user
 
@@ -88,6 +98,33 @@ def rows_in(sink: MemorySink | RedisSink | MilvusSink, users: Sequence[str]) -> 
 
 
 def float32(number: float) -> bytes:
-    import struct
-
     return struct.pack("<f", number)
+
+
+USERS = [f"{kind}{n}" for kind in ("u", "new") for n in range(100)]
+
+
+def publish(layout: Layout, base_id: str | None = None) -> None:
+    publish_once(layout, PublisherSettings(), Order("someone", "a test", base_id))
+
+
+def as_served(layout: Layout) -> dict[str, tuple[bytes, int, int]]:
+    """Every user's row as a reader of the newest version has it."""
+    users = Retriever(layout, ServingSettings(search="exact")).view.users
+    rows = {user: row for user in USERS if (row := users.user(user).row)}
+    return {user: (row.own.astype("<f4").tobytes(), row.clicks, row.last_event_time) for user, row in rows.items()}
+
+
+def check_holds_what_is_served(layout: Layout, sink: Any) -> None:
+    """Rows and common rows in the sink are those of the newest version, and none of its rows is of a later one."""
+    head, cursor = served.head(layout), sink.cursor()
+    assert head is not None
+    assert (cursor.version, cursor.digest, cursor.writing) == (head.number, head.digest, "")
+    found = rows_in(sink, USERS)
+    assert {user: rest for user, (_, *rest) in found.items()} == {u: list(row) for u, row in as_served(layout).items()}
+    assert all(version <= head.number for version, *_ in found.values())
+    view = Retriever(layout, ServingSettings(search="exact")).view.users
+    for user in USERS[:20]:
+        known = view.user(user)
+        if known.row:
+            assert np.allclose(cursor.commons[known.partition], known.common)

@@ -259,7 +259,7 @@ def defined(path: Path) -> set[str]:
 
 @cache
 def names_of_tests() -> frozenset[str]:
-    nodes = (node for path in TESTS.rglob("*.py") for node in ast.walk(tree(path)))
+    nodes = (node for path in TESTS.rglob("test_*.py") for node in ast.walk(tree(path)))
     return frozenset(node.name for node in nodes if isinstance(node, ast.FunctionDef))
 
 

@@ -17,16 +17,9 @@ from publisher.schedule import Publishing, Schedule
 from publisher.settings import PublisherSettings, Sinks
 from publisher.sinks import follow, read_cursor, unpack_row
 from tests.support.bases import append_round, tiny_base
-from tests.support.sink_suite import SinkSuite, check_holds_what_is_served, publish
-from tests.support.sinks import MemorySink, rows_in
+from tests.support.sinks import MemorySink, check_holds_what_is_served, publish, rows_in
 
 MOST_CALLS = 40
-
-
-class TestMemorySink(SinkSuite):
-    @pytest.fixture
-    def sink(self) -> MemorySink:
-        return MemorySink()
 
 
 def story(layout: Layout, monkeypatch: pytest.MonkeyPatch, fails_at: int) -> MemorySink:
