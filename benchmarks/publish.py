@@ -12,28 +12,23 @@ is one such base by itself.
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 import msgspec
 
+from benchmarks.by_users import ByUsers
 from benchmarks.figures import Comparison, Figure, compared, this_machine
 from benchmarks.memory import resident_mib
 from benchmarks.online_input import WIDTH
-from benchmarks.results import REPOSITORY
 from benchmarks.rounds import Say
-from benchmarks.runs import run
-from benchmarks.scratch import scratch_folder
 from benchmarks.served_base import append_delta, write_base
-from contracts import durable
-from contracts.bases import BaseStore
+from contracts import durable, served
+from contracts.bases import BaseStore, OpenBase
 from contracts.collector import collect_seldom
 from contracts.layout import Layout
-from infra.processes import Program
 from publisher.promotion import Order, publish_once
 from publisher.rollback import rollback
 from publisher.settings import PublisherSettings
@@ -78,7 +73,7 @@ class Reading(msgspec.Struct, frozen=True):
 
 def measure(quick: bool, say: Say) -> list[Figure]:
     """Measure few and many users in processes of their own."""
-    few, many = (_in_a_process(users, say) for users in ((QUICK, 2 * QUICK) if quick else (FEW, MANY)))
+    few, many = (READINGS.in_a_process(users, say) for users in ((QUICK, 2 * QUICK) if quick else (FEW, MANY)))
     machine = this_machine()
     what = "Gates included; manifest with fsync."
     lag = f"Readers look every {EXACT.refresh_seconds * 1000:.0f} ms."
@@ -112,55 +107,42 @@ def reading(layout: Layout, users: int) -> Reading:
         started = time.perf_counter()
         durable.write_file(layout.root / f"bare-{seed}", data)
         bare.append((time.perf_counter() - started) * 1000)
-    return Reading(users, resident, publish, visible, bare, _rollbacks(layout))
+    rollbacks = _rollbacks(layout, base, touched) if users <= FEW else []
+    return Reading(users, resident, publish, visible, bare, rollbacks)
 
 
-def _rollbacks(layout: Layout) -> list[float]:
-    """Return how long each rollback took, from the order until every reader answers with it; readers keep asking."""
+def _rollbacks(layout: Layout, base: OpenBase, touched: int) -> list[float]:
+    """Return how long each rollback took, from the order until every reader answers with it; all of them keep asking.
+
+    The readers have followed the last versions, as readers do.
+    """
     readers = [Service(layout, EXACT) for _ in range(READERS)]
     for reader in readers:
         reader.start()
+    for seed in range(ROUNDS + 1, ROUNDS + 3):
+        append_delta(layout, base, touched, seed)
+        publish_once(layout, PublisherSettings(), ORDER)
+        _followed(readers, served.chain(layout).head_number())
     found, newest = list[float](), readers[0].status().version
     for turn in range(ROUNDS):
         started = time.perf_counter()
-        number = rollback(layout, newest - 1 - turn % 2, "a benchmark", "measured").number
-        while any(reader.status().version != number for reader in readers):
-            time.sleep(0.002)
+        _followed(readers, rollback(layout, newest - 1 - turn % 2, "a benchmark", "measured").number)
         found.append((time.perf_counter() - started) * 1000)
     for reader in readers:
         reader.close()
     return found
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; return its exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.publish", description=(__doc__ or "").partition("\n")[0]
-    )
-    parser.add_argument("--users", type=int, default=FEW, help="how many (default: %(default)s)")
-    parser.add_argument("--folder", type=Path, required=True, help="where the base is, or with --write will be")
-    parser.add_argument("--write", action="store_true", help="write the base, and end")
-    parser.add_argument("--result", type=Path, help="a file for the reading, as JSON")
-    arguments = parser.parse_args(argv)
-    if arguments.write:
-        write_base(Layout(arguments.folder), arguments.users, ITEMS)
-        return 0
-    found = reading(Layout(arguments.folder), arguments.users)
-    print(msgspec.json.encode(found).decode())
-    if arguments.result:
-        durable.replace_file(arguments.result, msgspec.json.encode(found))
-    return 0
+def _followed(readers: Sequence[Service], version: int) -> None:
+    while any(reader.status().version != version for reader in readers):
+        time.sleep(0.002)
 
 
-def _in_a_process(users: int, say: Say) -> Reading:
-    with scratch_folder() as folder:
-        result, written = folder / "reading.json", folder / "bases" / "served" / "base.json"
-        words = [sys.executable, "-m", "benchmarks.publish", "--users", str(users), "--folder", str(folder)]
-        say(f"a base of {users:,} users")
-        run(Program("The base", [*words, "--write"], folder / "log", REPOSITORY), written.exists)
-        run(Program("The publisher", [*words, "--result", str(result)], folder / "log", REPOSITORY), result.exists)
-        return msgspec.json.decode(result.read_bytes(), type=Reading)
+def _write(layout: Layout, users: int) -> None:
+    write_base(layout, users, ITEMS)
 
+
+READINGS = ByUsers("benchmarks.publish", "served", Reading, _write, reading)
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(READINGS.main())

@@ -9,30 +9,24 @@ Memory is the resident set of that process beside the one that it had before the
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
-from collections.abc import Sequence
-from pathlib import Path
 
 import msgspec
 import numpy as np
 
+from benchmarks.by_users import ByUsers
 from benchmarks.figures import Comparison, Figure, compared, this_machine
 from benchmarks.memory import resident_mib
 from benchmarks.online_input import WIDTH, manifest, unit_vectors
 from benchmarks.online_step import commit_fresh
-from benchmarks.results import REPOSITORY
 from benchmarks.rounds import Say
-from benchmarks.runs import run
-from benchmarks.scratch import scratch_folder
-from contracts import bases, commit, deltas, durable
+from contracts import bases, commit, deltas
 from contracts.arrays import Floats, pack
 from contracts.bases import BaseStore, Items, OpenBase, Towers, pack_items
 from contracts.features import FeatureSpec
 from contracts.layout import Layout
 from contracts.rows import Evidence, Rings, RowTable, pack_table
-from infra.processes import Program
 from trainer.block_fold import BlockFold
 from trainer.block_learner import BlockLearner, Start
 from trainer.one_thread import one_thread
@@ -64,7 +58,7 @@ class Reading(msgspec.Struct, frozen=True):
 
 def measure(quick: bool, say: Say) -> list[Figure]:
     """Measure few and many users in processes of their own."""
-    few, many = (_in_a_process(users, say) for users in ((QUICK, 5 * QUICK) if quick else (FEW, MANY)))
+    few, many = (READINGS.in_a_process(users, say) for users in ((QUICK, 5 * QUICK) if quick else (FEW, MANY)))
     machine = this_machine()
     note = f"Base opened and learner ready, ids, evidence and rings of {RING} items included; width {WIDTH}."
     figures = [
@@ -122,35 +116,7 @@ def _commits(layout: Layout, base: OpenBase, learner: BlockLearner) -> list[floa
     return found
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; return its exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.user_rows", description=(__doc__ or "").partition("\n")[0]
-    )
-    parser.add_argument("--users", type=int, default=FEW, help="how many (default: %(default)s)")
-    parser.add_argument("--folder", type=Path, required=True, help="where the base is, or with --write will be")
-    parser.add_argument("--write", action="store_true", help="write the base, and end")
-    parser.add_argument("--result", type=Path, help="a file for the reading, as JSON")
-    arguments = parser.parse_args(argv)
-    if arguments.write:
-        write_base(Layout(arguments.folder), arguments.users)
-        return 0
-    found = reading(Layout(arguments.folder), arguments.users)
-    print(f"{found.users:,} users: {found.resident:,.0f} MiB, peak {found.peak:,.0f}; commits {found.commits} ms")
-    if arguments.result:
-        durable.replace_file(arguments.result, msgspec.json.encode(found))
-    return 0
-
-
-def _in_a_process(users: int, say: Say) -> Reading:
-    with scratch_folder() as folder:
-        result, written = folder / "reading.json", folder / "bases" / "rows" / bases.MANIFEST
-        words = [sys.executable, "-m", "benchmarks.user_rows", "--users", str(users), "--folder", str(folder)]
-        say(f"a base of {users:,} users")
-        run(Program("The base", [*words, "--write"], folder / "log", REPOSITORY), written.exists)
-        run(Program("The rows", [*words, "--result", str(result)], folder / "log", REPOSITORY), result.exists)
-        return msgspec.json.decode(result.read_bytes(), type=Reading)
-
+READINGS = ByUsers("benchmarks.user_rows", "rows", Reading, write_base, reading)
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(READINGS.main())

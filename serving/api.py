@@ -86,12 +86,12 @@ def _add_probes(app: FastAPI, service: Service) -> None:
 
     @app.get("/readyz", **documented.READY)
     async def readyz() -> Response:
-        """Say whether a version is there to answer with; an old one still is."""
+        """Say whether a version is there to answer with, an old one too, and newer ones are still taken over."""
         try:
             await run_in_threadpool(service.status)
         except NothingServed as error:
             return _json(Health(False, str(error)), 503)
-        return _json(Health(True, ""))
+        return _json(Health(True, "")) if service.follows else _json(Health(False, service.fault), 503)
 
     @app.get("/metrics", **documented.METRICS)
     async def metrics() -> Response:

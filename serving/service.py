@@ -32,6 +32,7 @@ class Service:
         self.metrics = Metrics()
         self._retriever: Retriever | None = None
         self._fault = ""
+        self._follows = True
         self._ended = threading.Event()
         self._follower = threading.Thread(target=self._follow, name="follow the served chain", daemon=True)
 
@@ -55,6 +56,11 @@ class Service:
     def fault(self) -> str:
         """Why there is no version, or why the newest one could not be taken over; else empty."""
         return self._fault
+
+    @property
+    def follows(self) -> bool:
+        """Whether newer versions are still taken over; if not, the process has to be started again."""
+        return self._follows
 
     def refresh(self) -> None:
         """Take over the newest version if it can be opened; else `fault` says why not."""
@@ -142,5 +148,12 @@ class Service:
         return self._retriever
 
     def _follow(self) -> None:
-        while not self._ended.wait(self._settings.refresh_seconds):
-            self.refresh()
+        """Refresh until the end. What nobody foresaw ends this thread; `fault` and `follows` say so from then on."""
+        try:
+            while not self._ended.wait(self._settings.refresh_seconds):
+                self.refresh()
+        except BaseException as error:
+            self._fault = f"this process follows no more: {type(error).__name__}: {error}"
+            raise
+        finally:
+            self._follows = False

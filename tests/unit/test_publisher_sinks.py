@@ -8,6 +8,7 @@ import pytest
 from pydantic import SecretStr
 
 from contracts import served
+from contracts.bases import BaseStore
 from contracts.errors import Corrupt, MissingServer
 from contracts.layout import Layout
 from publisher import sink_choice, sinks
@@ -16,7 +17,7 @@ from publisher.rollback import rollback
 from publisher.schedule import Publishing, Schedule
 from publisher.settings import PublisherSettings, Sinks
 from publisher.sinks import follow, read_cursor, unpack_row
-from tests.support.bases import append_round, tiny_base
+from tests.support.bases import Tiny, append_round, tiny_base
 from tests.support.sinks import MemorySink, check_holds_what_is_served, publish, rows_in
 
 MOST_CALLS = 40
@@ -60,33 +61,9 @@ def test_touched_rows_are_not_lost_when_a_push_fails_at_any_call(
         assert list(sink.held) == [sink.pointer.generation if sink.pointer else ""]  # nothing else is left lying about
 
 
-def test_what_ran_ahead_of_the_cursor_is_retracted_when_it_was_rolled_back_meanwhile(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sinks, "BATCH", 3)
-    layout, sink = Layout(tmp_path), MemorySink()
-    base = tiny_base(layout)
-    publish(layout)
-    follow(layout, sink)
-    for seed in range(1, 5):
-        append_round(layout, base, seed)
-    publish(layout)
-    sink.fails_at = sink.calls + 4  # some rows of version 2 are there, the cursor is at 1
-    with pytest.raises(MissingServer):
-        follow(layout, sink)
-    assert 2 in {version for version, *_ in rows_in(sink, [f"u{n}" for n in range(100)]).values()}
-    rollback_to_the_first(layout)
-    follow(layout, sink)
-    check_holds_what_is_served(layout, sink)
-
-
-def rollback_to_the_first(layout: Layout) -> None:
-    rollback(layout, 1, "someone", "a test")
-
-
-def test_a_version_whose_rows_were_half_written_is_not_applied_by_a_later_one_without_them(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def half_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Layout, MemorySink]:
+    """A sink that holds version 1 and some rows of version 2: the server went away meanwhile."""
     monkeypatch.setattr(sinks, "BATCH", 3)
     layout, sink = Layout(tmp_path), MemorySink()
     base = tiny_base(layout)
@@ -98,8 +75,25 @@ def test_a_version_whose_rows_were_half_written_is_not_applied_by_a_later_one_wi
     sink.fails_at = sink.calls + 4
     with pytest.raises(MissingServer):
         follow(layout, sink)
-    rollback_to_the_first(layout)
-    append_round(layout, base, 5)
+    assert 2 in {version for version, *_ in rows_in(sink, [f"u{n}" for n in range(100)]).values()}
+    return layout, sink
+
+
+def test_what_ran_ahead_of_the_cursor_is_retracted_when_it_was_rolled_back_meanwhile(
+    half_written: tuple[Layout, MemorySink],
+) -> None:
+    layout, sink = half_written
+    rollback(layout, 1, "someone", "a test")
+    follow(layout, sink)
+    check_holds_what_is_served(layout, sink)
+
+
+def test_a_version_whose_rows_were_half_written_is_not_applied_by_a_later_one_without_them(
+    half_written: tuple[Layout, MemorySink],
+) -> None:
+    layout, sink = half_written
+    rollback(layout, 1, "someone", "a test")
+    append_round(layout, BaseStore(layout).open("tiny"), 5)
     publish(layout)  # goes on from version 1, without the deltas that were half written
     follow(layout, sink)
     check_holds_what_is_served(layout, sink)
@@ -126,8 +120,6 @@ def test_a_sink_that_fails_only_falls_behind(tmp_path: Path, monkeypatch: pytest
 def test_a_sink_of_another_run_folder_is_written_anew(tmp_path: Path) -> None:
     sink = MemorySink()
     for name, users in (("one", 20), ("two", 10)):
-        from tests.support.bases import Tiny
-
         layout = Layout(tmp_path / name)
         tiny_base(layout, Tiny(users=users))
         publish(layout)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -198,3 +199,17 @@ def test_answers_are_counted_by_arm_by_row_and_by_who_found_them(layout: Layout,
         for how in ("own row", "common row"):
             assert f'freshet_serving_answers_total{{arm="control",search="exact",user="{how}"}} 1.0' in counted
         assert "freshet_serving_version 1.0" in counted
+
+
+def test_a_process_that_no_longer_follows_is_not_ready_and_says_why(
+    layout: Layout, base: OpenBase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serve(layout, base)
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)
+    with serving(layout, ServingSettings(search="exact", refresh_seconds=0.01)) as (client, service):
+        assert told(client, "/readyz")["ok"] is True
+        monkeypatch.setattr(service, "refresh", lambda: 1 / 0)
+        service._follower.join(timeout=20)
+        reason = told(client, "/readyz", 503)["reason"]
+        assert reason == "this process follows no more: ZeroDivisionError: division by zero"
+        assert client.post("/retrieve", json=ASKED).status_code == 200
