@@ -154,7 +154,7 @@ class StateDB:
             return Rdict(str(self.directory), _options(self._lock is None), access_type=self._access)
 
     def _opened_beside_a_writer(self) -> Any:
-        """Open it again while tables that it lists are gone by then, merged into others: that is no damage."""
+        """Open it again while files that it lists are gone by then, tables merged, logs flushed: that is no damage."""
         for _ in range(_MOST_LOOKS):
             before = self._files()
             try:
@@ -165,7 +165,8 @@ class StateDB:
         return self._opened()
 
     def _files(self) -> set[str]:
-        return {path.name for path in self.directory.iterdir() if path.suffix == ".sst" or "MANIFEST" in path.name}
+        names = (path.name for path in self.directory.iterdir())
+        return {name for name in names if name.endswith((".sst", ".log")) or name.startswith("MANIFEST")}
 
     @contextmanager
     def _naming_damage(self) -> Iterator[None]:
