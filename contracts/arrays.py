@@ -6,7 +6,7 @@ ends). No pickle anywhere; reading checks shapes and bounds.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, cast, overload
 
 import numpy as np
@@ -82,6 +82,16 @@ class TextColumn(Sequence[str]):
             return [text[start:end] for start, end in spans]
         return [self.blob[start:end].decode() for start, end in spans]
 
+    def coded(self) -> tuple[Integers, list[str]]:
+        """Return it as codes, int64 [n], and the distinct texts that they are positions of.
+
+        For columns of many equal texts: they are never all in memory.
+        """
+        known: dict[str, int] = {}
+        spans = (slice(at, at + TEXTS_AT_ONCE) for at in range(0, len(self), TEXTS_AT_ONCE))
+        parts = [np.array([known.setdefault(text, len(known)) for text in self[span]]) for span in spans]
+        return np.concatenate([np.zeros(0, np.int64), *parts]), list(known)
+
     def chosen(self, at: Integers) -> TextColumn:
         """Return the column of the texts at some positions, int64 [m], in that order."""
         picked, ends = sliced(np.frombuffer(self.blob, np.uint8), self._starts[at], self.ends[at])
@@ -127,29 +137,8 @@ class Arrays:
             raise Corrupt(self._what, f"column {name}") from None
 
     def coded_texts(self, name: str) -> tuple[Integers, list[str]]:
-        """Return a text column as codes, int64 [n], and the distinct texts that they are positions of.
-
-        For columns of many equal texts: they are never all in memory.
-        """
-        known: dict[bytes, int] = {}
-        parts = [np.array([known.setdefault(text, len(known)) for text in part]) for part in self._encoded(name)]
-        return np.concatenate([np.zeros(0, np.int64), *parts]), self._decoded(name, list(known))
-
-    def _encoded(self, name: str) -> Iterator[list[bytes]]:
-        ends = self._typed(name + ".ends", np.int64, 1)
-        blob = self._typed(name + ".text", np.uint8, 1).tobytes()
-        starts = np.concatenate([np.zeros(1, np.int64), ends])[:-1]
-        if np.any(ends < starts) or (len(ends) and int(ends[-1]) != len(blob)):
-            raise Corrupt(self._what, f"column {name}")
-        for at in range(0, len(ends), TEXTS_AT_ONCE):
-            span = slice(at, at + TEXTS_AT_ONCE)
-            yield [blob[start:end] for start, end in zip(starts[span].tolist(), ends[span].tolist(), strict=True)]
-
-    def _decoded(self, name: str, texts: list[bytes]) -> list[str]:
-        try:
-            return [text.decode() for text in texts]
-        except UnicodeDecodeError:
-            raise Corrupt(self._what, f"column {name}") from None
+        """Return a text column as `TextColumn.coded` does."""
+        return self.text_column(name).coded()
 
     def floats(self, name: str, *shape: int) -> Floats:
         """Return a float32 array of `shape` (-1: any length)."""

@@ -80,9 +80,7 @@ class TextRings:
 
     @cached_property
     def _coded(self) -> tuple[Integers, list[str]]:
-        known: dict[str, int] = {}
-        codes = np.array([known.setdefault(text, len(known)) for text in self.texts[:]], dtype=np.int64)
-        return codes, list(known)
+        return self.texts.coded()
 
     @property
     def codes(self) -> Integers:

@@ -103,6 +103,14 @@ def head(layout: Layout) -> Entry[Served] | None:
     return chain(layout).head()
 
 
+def leads_to(before: Served, after: Served) -> bool:
+    """Say whether `after` shows what `before` does and further deltas: not after a rollback or on another base."""
+    if before.base_digest != after.base_digest:
+        return False
+    pairs = ((included(before, p.partition), included(after, p.partition)) for p in after.positions)
+    return all(later[: len(earlier)] == earlier for earlier, later in pairs)
+
+
 def included(served: Served, partition: int) -> list[int]:
     """Return the numbers of the deltas of `partition` that `served` shows, in order."""
     delta = next((position.delta for position in served.positions if position.partition == partition), 0)

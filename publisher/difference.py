@@ -116,16 +116,14 @@ class _Moves:
 def _content(layout: Layout, base: OpenBase, body: Served) -> _Content:
     found = _Content()
     for position in body.positions:
-        chain, common = deltas.chain(layout, body.base_id, position.partition), base.common
-        clicks: dict[str, float] = {}
-        for number in served.included(body, position.partition):
-            changes = deltas.read(chain, chain.read(number))
+        chain = deltas.chain(layout, body.base_id, position.partition)
+        numbers = served.included(body, position.partition)
+        changes = deltas.compacted(deltas.read(chain, chain.read(number)) for number in numbers)
+        found.common.append(changes.common if changes else base.common)
+        if changes:
             found.rows.update(dict.fromkeys(changes.tombstones))
             found.rows.update(changes.rows)
-            clicks.update(changes.trend)
-            common = changes.common
-        found.counts = trend.merged([found.counts, clicks])
-        found.common.append(common)
+            found.counts = trend.merged([found.counts, changes.trend])
     found.counts = trend.merged([base.trend, found.counts])
     return found
 

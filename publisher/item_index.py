@@ -52,7 +52,7 @@ def lost(uri: str, name: str) -> bool:
 
     A store that does not answer is not a loss: deltas are published without it.
     """
-    if _is_file(uri):
+    if is_file(uri):
         return not Path(uri).exists()
     try:
         with closing(MilvusClient(uri, timeout=5.0)) as client:
@@ -70,7 +70,7 @@ class ItemIndex:
     def __init__(self, uri: str, settings: PublisherSettings) -> None:
         self._uri = uri
         self._settings = settings
-        self._kind: IndexKind = "FLAT" if _is_file(uri) else settings.index
+        self._kind: IndexKind = "FLAT" if is_file(uri) else settings.index
         self._client = open_store(uri, settings.timeout_seconds)
 
     def __enter__(self) -> ItemIndex:
@@ -102,7 +102,7 @@ class ItemIndex:
             self._client.flush(name)
             reach("publish.stage.3")
             # Milvus Lite has built the index when the call returns; a server is waited for.
-            self._client.create_index(name, self._index(), sync=not _is_file(self._uri))
+            self._client.create_index(name, self._index(), sync=not is_file(self._uri))
             self._client.load_collection(name)
 
     def verify(self, name: str, vectors: Floats) -> None:
@@ -167,14 +167,14 @@ class ItemIndex:
         return rows == list(range(first, first + len(expected))) and bool(np.array_equal(vectors, expected))
 
 
-def _is_file(uri: str) -> bool:
+def is_file(uri: str) -> bool:
     """Say whether `uri` is a Milvus Lite file: pymilvus decides by the same ending."""
     return uri.endswith(".db")
 
 
 def let_go(uri: str) -> None:
     """End this process's hold on a Milvus Lite file; who still searches in it here takes it up again."""
-    if _is_file(uri):
+    if is_file(uri):
         from milvus_lite.server_manager import server_manager_instance  # not needed, nor installed, beside a server
 
         server_manager_instance.release_server(uri)
@@ -182,7 +182,7 @@ def let_go(uri: str) -> None:
 
 def open_store(uri: str, timeout: float) -> MilvusClient:
     """Connect to a server, or open a Milvus Lite file. Raises `MissingServer`."""
-    if _is_file(uri):
+    if is_file(uri):
         durable.make_directory(Path(uri).parent)
     with named_errors(uri):
         return MilvusClient(uri, timeout=timeout)
@@ -194,7 +194,7 @@ def named_errors(uri: str) -> Iterator[None]:
     try:
         yield
     except MilvusException as error:
-        if _is_file(uri):
+        if is_file(uri):
             raise MissingServer(
                 f"the vector store {uri} cannot be used: {error.message}",
                 hint="One process at a time may hold a Milvus Lite file: end the other, or set MILVUS_URI to a server.",

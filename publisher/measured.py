@@ -39,6 +39,12 @@ class Recall:
                 self.frozen += record.hits
 
 
+def sum_of(parts: Sequence[Recall]) -> Recall:
+    """Return the hits of several parts together."""
+    clicks, served, frozen = (sum(getattr(part, name) for part in parts) for name in ("clicks", "served", "frozen"))
+    return Recall(clicks, served, frozen, max(part.k for part in parts))
+
+
 @dataclass
 class Measured:
     """`faults`: what no reader could use, in words. `norms`: lengths of the new own rows, float32 by delta. `angles`:

@@ -10,7 +10,7 @@ from pymilvus import DataType, MilvusClient, MilvusException
 from pymilvus.milvus_client.index import IndexParams
 
 from contracts.rows import Row
-from publisher.item_index import let_go, named_errors, open_store
+from publisher.item_index import is_file, let_go, named_errors, open_store
 from publisher.settings import Sinks
 from publisher.sinks import Cursor, read_cursor
 
@@ -106,5 +106,5 @@ class MilvusSink:
         self._client.create_collection(name, schema=schema)
         index: IndexParams = MilvusClient.prepare_index_params()
         index.add_index(vector, index_type="FLAT", metric_type="IP", params={})
-        self._client.create_index(name, index, sync=not self._uri.endswith(".db"))
+        self._client.create_index(name, index, sync=not is_file(self._uri))
         self._client.load_collection(name)

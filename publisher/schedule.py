@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from contracts import served
 from contracts.chain import Entry
@@ -18,6 +19,7 @@ from publisher.sink_choice import follow_all
 from publisher.watch import fallen, ready_base
 
 AUTOMATIC = "publish run"
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class Schedule:
         self._order, self._catalogue = publishing.order, publishing.catalogue
         self._interval, self._say = interval, say
         self._due = -1.0
-        self._waits: set[str] = set()  # bases that were ready and could not be served, until the interval is over
+        self._waits: set[str] = set()  # what was said or tried, and is not again until the interval is over
 
     def tick(self, now: float) -> None:
         """Do what is due at `now` (seconds of any clock that only goes forwards)."""
@@ -56,8 +58,7 @@ class Schedule:
             self._cut_over()
 
     def _cut_over(self) -> None:
-        head = served.head(self._layout)
-        ready = ready_base(self._layout, self._settings, head) if head else None
+        ready = self._decided(ready_base, "Whether a base is ready")
         if ready and ready not in self._waits:
             self._waits.add(ready)
             self._say(f"Base {ready} has caught up and is no worse: cutting over.")
@@ -75,16 +76,28 @@ class Schedule:
 
     def _watch(self) -> None:
         """Roll back where the served rows have done worse than the frozen base for long enough."""
-        head = served.head(self._layout)
+        fall = self._decided(fallen, "Whether to roll back")
+        if not fall:
+            return
         try:
-            fall = fallen(self._layout, self._settings, head) if head else None
-            if not fall:
-                return
             entry = rollback(self._layout, fall.to, AUTOMATIC, f"automatic: {fall.why}")
         except FreshetError as error:
-            self._say(f"Whether to roll back could not be decided: {error}")
+            self._say(f"The rollback to version {fall.to} failed: {error}")
             return
         self._say(f"Rolled back to the content of version {fall.to}, as version {entry.number}: {fall.why}.")
+
+    def _decided(
+        self, decide: Callable[[Layout, PublisherSettings, Entry[Served]], Found | None], what: str
+    ) -> Found | None:
+        """Decide on what is served; a file that cannot be read is said, once until the interval is over."""
+        try:
+            head = served.head(self._layout)
+            return decide(self._layout, self._settings, head) if head else None
+        except FreshetError as error:
+            if what not in self._waits:
+                self._waits.add(what)
+                self._say(f"{what} could not be decided: {error}")
+            return None
 
 
 def sentence(entry: Entry[Served] | None) -> str:

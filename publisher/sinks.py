@@ -149,22 +149,15 @@ def _goes_on_from(layout: Layout, before: Cursor | None, head: Entry[Served]) ->
     if before is None or not 1 <= before.version <= head.number or before.base_digest != head.body.base_digest:
         return None
     held = chain.read(before.version)
-    if held.digest != before.digest or not _leads_to(held.body, head.body):
+    if held.digest != before.digest or not served.leads_to(held.body, head.body):
         return None
     if before.writing:
         if not 1 <= before.writing_version <= head.number:
             return None
         underway = chain.read(before.writing_version)
-        if underway.digest != before.writing or not _leads_to(underway.body, head.body):
+        if underway.digest != before.writing or not served.leads_to(underway.body, head.body):
             return None
     return held.body
-
-
-def _leads_to(before: Served, after: Served) -> bool:
-    if before.base_digest != after.base_digest:
-        return False
-    pairs = [(served.included(before, p.partition), served.included(after, p.partition)) for p in after.positions]
-    return all(later[: len(earlier)] == earlier for earlier, later in pairs)
 
 
 def _changed(layout: Layout, base: OpenBase, body: Served, since: Served | None) -> _Changes:
@@ -174,22 +167,16 @@ def _changed(layout: Layout, base: OpenBase, body: Served, since: Served | None)
     for position in body.positions:
         chain = deltas.chain(layout, body.base_id, position.partition)
         numbers = served.included(body, position.partition)
-        known = len(served.included(since, position.partition)) if since else 0
-        for number in numbers[known:] or numbers[-1:]:
-            changes = deltas.read(chain, chain.read(number))
-            found.commons[position.partition] = changes.common
-            found.samples[position.partition] = changes.common_samples
-            if number in numbers[known:]:
-                _take(found, changes)
+        new = numbers[len(served.included(since, position.partition)) if since else 0 :]
+        changes = deltas.compacted(deltas.read(chain, chain.read(number)) for number in new)
+        if changes:
+            found.rows.update(changes.rows)
+            found.gone |= changes.tombstones
+        newest = changes or (deltas.read(chain, chain.read(numbers[-1])) if numbers else None)
+        if newest:
+            found.commons[position.partition] = newest.common
+            found.samples[position.partition] = newest.common_samples
     return found
-
-
-def _take(found: _Changes, changes: deltas.Changes) -> None:
-    for user in changes.tombstones:
-        found.rows.pop(user, None)
-    found.gone |= changes.tombstones
-    found.rows.update(changes.rows)
-    found.gone -= changes.rows.keys()
 
 
 def _write(sink: Sink, to: Cursor, base: OpenBase, changes: _Changes, whole: bool) -> int:

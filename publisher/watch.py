@@ -11,8 +11,10 @@ from contracts.chain import Entry
 from contracts.deltas import Delta, DeltaChain
 from contracts.layout import Layout
 from contracts.served import Served
+from contracts.validation import BlockScore
+from publisher.candidate import former_of
 from publisher.limits import is_worse
-from publisher.measured import Recall, validation_of
+from publisher.measured import Recall, sum_of, validation_of
 from publisher.settings import PublisherSettings
 
 HALVES = 2
@@ -26,38 +28,26 @@ class Fall:
     why: str
 
 
-@dataclass(frozen=True)
-class _Scored:
-    """A served delta and the hits on its clicks, of what was served when they came."""
-
-    entry: Entry[Delta]
-    recall: Recall
-
-
 def fallen(layout: Layout, settings: PublisherSettings, head: Entry[Served]) -> Fall | None:
     """Return where to roll back to, None while all is well.
 
-    The records of the last `rollback_after_seconds` of watermark are judged, as a whole and each half of that time by
-    itself: all three have to be worse than chance allows, on `limits.recall_clicks` clicks at least in each half. What
-    came before the last rollback is not asked again. The version gone back to is the newest on this base from before
-    that time.
+    The records of the last `rollback_after_seconds` of watermark are judged, each half of that time by itself: both
+    have to be worse than chance allows (and so the whole is), on `limits.recall_clicks` clicks at least. What came
+    before the last rollback is not asked again. The version gone back to is the newest on this base from before then.
     """
     length = int(settings.rollback_after_seconds * 1000)
     if not length or head.body.action == "rollback":
         return None
     since = head.body.trend_time - length
     halves = [Recall() for _ in range(HALVES)]
-    for scored in _since(layout, head.body, since):
-        late = scored.entry.body.watermark - since > length / HALVES
-        _merge(halves[late], scored.recall)
-    whole = Recall()
-    for half in halves:
-        if half.clicks < settings.limits.recall_clicks or not is_worse(half):
-            return None
-        _merge(whole, half)
-    to = _version_before(layout, head, since)
-    if to is None or not is_worse(whole):
+    for entry, records in _since(layout, head.body, since):
+        halves[entry.body.watermark - since > length / HALVES].add(records)
+    if any(half.clicks < settings.limits.recall_clicks or not is_worse(half) for half in halves):
         return None
+    to = _version_before(layout, head, since)
+    if to is None:
+        return None
+    whole = sum_of(halves)
     found, control = (hits / whole.clicks for hits in (whole.served, whole.frozen))
     hours = settings.rollback_after_seconds / 3600
     return Fall(to, f"for {hours:g} h recall@{whole.k} was {found:.4f}, the frozen base's {control:.4f}")
@@ -67,13 +57,14 @@ def ready_base(layout: Layout, settings: PublisherSettings, head: Entry[Served])
     """Return the base that should be served from now on, None while there is none.
 
     It is a later one of the same topic, its deltas have caught up (in each partition to within a publish interval of
-    what is served), and on the clicks of the last `rollback_after_seconds` of watermark it found no less than the base
-    that is served.
+    what is served), it was never served before (or a rollback from it would not last), and on the clicks of the last
+    `rollback_after_seconds` of watermark it found no less than the base that is served.
     """
     store = BaseStore(layout)
     now = store.open(head.body.base_id)
     later = [base for base in map(store.open, store.ids()) if _follows(now, base)]
-    bases = [base for base in later if not _was_served(layout, head, base.digest)] if later else []
+    chain = served.chain(layout)
+    bases = [base for base in later if former_of(chain, head, base.digest) is None]
     for base in sorted(bases, key=lambda base: base.manifest.cut_watermark, reverse=True):
         if _has_caught_up(layout, settings, base, head.body) and _is_no_worse(layout, settings, base, head.body):
             return base.manifest.base_id
@@ -83,11 +74,6 @@ def ready_base(layout: Layout, settings: PublisherSettings, head: Entry[Served])
 def _follows(now: OpenBase, base: OpenBase) -> bool:
     facts = [(b.manifest.topic, b.manifest.topic_id, b.manifest.partitions) for b in (now, base)]
     return facts[0] == facts[1] and base.manifest.cut_watermark > now.manifest.cut_watermark
-
-
-def _was_served(layout: Layout, head: Entry[Served], digest: str) -> bool:
-    chain = served.chain(layout)
-    return any(chain.read(number).body.base_digest == digest for number in range(head.number, 0, -1))
 
 
 def _has_caught_up(layout: Layout, settings: PublisherSettings, base: OpenBase, body: Served) -> bool:
@@ -127,8 +113,8 @@ def _recall_between(chain: DeltaChain, since: int, until: int) -> Recall:
     return found
 
 
-def _since(layout: Layout, body: Served, since: int) -> Iterator[_Scored]:
-    """Yield the served deltas that reached beyond `since`, without those that were ever held and what came before."""
+def _since(layout: Layout, body: Served, since: int) -> Iterator[tuple[Entry[Delta], list[BlockScore]]]:
+    """Yield the served deltas that reached beyond `since`, each with its records; none that was held, or is older."""
     for position in body.positions:
         chain = deltas.chain(layout, body.base_id, position.partition)
         held = max((hold.last for hold in body.holds if hold.partition == position.partition), default=0)
@@ -136,9 +122,7 @@ def _since(layout: Layout, body: Served, since: int) -> Iterator[_Scored]:
             entry = chain.read(number)
             if entry.body.watermark <= since:
                 break
-            found = Recall()
-            found.add(validation_of(chain, entry))
-            yield _Scored(entry, found)
+            yield entry, validation_of(chain, entry)
 
 
 def _version_before(layout: Layout, head: Entry[Served], since: int) -> int | None:
@@ -152,12 +136,3 @@ def _version_before(layout: Layout, head: Entry[Served], since: int) -> int | No
         if body.trend_time <= since:
             break
     return oldest
-
-
-def _merge(into: Recall, other: Recall) -> None:
-    into.clicks, into.served, into.frozen = (
-        into.clicks + other.clicks,
-        into.served + other.served,
-        into.frozen + other.frozen,
-    )
-    into.k = other.k or into.k

@@ -201,3 +201,18 @@ def test_before_there_is_a_base_the_schedule_says_so_and_waits(layout: Layout) -
     tiny_base(layout)
     schedule.tick(1800.0)
     assert said[-1] == "Version 1 is served: base tiny, 0 deltas over 2 partitions."
+
+
+def test_a_damaged_base_nearby_is_said_once_an_interval_and_publishing_goes_on(layout: Layout, base: OpenBase) -> None:
+    day(layout, base, GOOD)
+    (layout.base("newer")).mkdir()
+    (layout.base("newer") / "base.json").write_bytes(b"rubbish")
+    said: list[str] = []
+    schedule = Schedule(Publishing(layout, SETTINGS, ORDER), 1800.0, said.append)
+    for now in (0.0, 5.0, 10.0):
+        schedule.tick(now)
+    assert [line for line in said if "could not be decided" in line] == [said[-1]]
+    assert said[-1].startswith("Whether a base is ready could not be decided: ")
+    append_round(layout, base, 9, GOOD)
+    schedule.tick(1800.0)
+    assert said[-1] == "Version 3 is served: base tiny, 4 deltas over 2 partitions."
