@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -24,6 +24,12 @@ CONFIG_FOLDER = "FRESHET_CONFIG"
 def config_folder() -> Path:
     """Return the folder of the TOML files: `$FRESHET_CONFIG`, else infra/config of this checkout."""
     return Path(os.environ.get(CONFIG_FOLDER) or Path(__file__).parent.parent / "infra" / "config")
+
+
+class SettingsTable(BaseModel):
+    """A table of settings, `[name]` in a stage's file: a key that it does not have is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class StageSettings(BaseSettings):

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import Field, SecretStr
 
 from contracts.layout import Layout
-from contracts.settings import StageSettings
+from contracts.settings import SettingsTable, StageSettings
 
 IndexKind = Literal["HNSW", "IVF_FLAT", "IVF_SQ8", "FLAT"]
 
 
-class Limits(BaseModel):
+class Limits(SettingsTable):
     """Beyond these a version is refused, unless a person overrules it; see `publisher.limits`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     norm_factor: float = Field(20.0, gt=0)
     most_at_cap: float = Field(0.05, ge=0, le=1)
@@ -29,10 +27,8 @@ class Limits(BaseModel):
     most_bytes: int = Field(8_000_000_000, ge=1)
 
 
-class Sinks(BaseModel):
+class Sinks(SettingsTable):
     """Where else the served user rows are copied to; see `publisher.sinks`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     redis_url: SecretStr = SecretStr("")
     milvus: bool = False

@@ -5,19 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, model_validator
 
 from contracts.errors import MissingInput, UsageError
 from contracts.layout import Layout
-from contracts.settings import StageSettings
+from contracts.settings import SettingsTable, StageSettings
 
 SERVED = "served"
 
 
-class Arm(BaseModel):
+class Arm(SettingsTable):
     """A share of the users who are answered by something else than the newest served version."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str = Field(pattern=r"^[A-Za-z0-9_.\-]{1,64}$")
     share: float = Field(gt=0, le=1)

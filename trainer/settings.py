@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from contracts.bases import OnlineSettings
-from contracts.settings import StageSettings
+from contracts.settings import SettingsTable, StageSettings
 
 
-class TowerShape(BaseModel):
+class TowerShape(SettingsTable):
     """The shape of both towers; a warm start needs the parent's."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     width: int = Field(64, ge=1, le=1024)
     hidden: int = Field(128, ge=1, le=8192)
@@ -21,10 +19,8 @@ class TowerShape(BaseModel):
     temperature: float = Field(0.1, gt=0)
 
 
-class FullRetrain(BaseModel):
+class FullRetrain(SettingsTable):
     """How a full retrain learns."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     batch: int = Field(512, ge=1)
     min_steps: int = Field(200, ge=1)
@@ -46,10 +42,8 @@ class FullRetrain(BaseModel):
     seed: int = Field(1, ge=0)
 
 
-class DayLimits(BaseModel):
+class DayLimits(SettingsTable):
     """How unlike the days before it a day may be; see `trainer.day_statistics`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     check: bool = True
     volume_factor: float = Field(4.0, gt=1)
@@ -57,10 +51,8 @@ class DayLimits(BaseModel):
     deviations: float = Field(3.0, gt=0)
 
 
-class OnlineUpdate(BaseModel):
+class OnlineUpdate(SettingsTable):
     """What a new base is told about the online update: `contracts.bases.OnlineSettings`, checked."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     common_step: float = Field(0.3, ge=0)
     common_steps: int = Field(1, ge=0)
