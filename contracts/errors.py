@@ -29,6 +29,10 @@ class UsageError(OperatorError):
     """The command line or a setting is wrong."""
 
 
+class DayRefused(UsageError):
+    """A day is unlike the days before it; a person may say why it is trained on all the same."""
+
+
 class MissingInput(OperatorError):
     """A file, a folder, a day or a base that was named does not exist or holds nothing."""
 

@@ -49,6 +49,14 @@ class Layout:
         """Chain of the versions that were refused."""
         return self.root / "refused"
 
+    def rebase(self, base_id: str) -> Path:
+        """Chain of the records of how one base came to be served."""
+        return self.root / "rebases" / _safe(base_id)
+
+    def nights(self, topic: str) -> Path:
+        """Chain of the records of the nights of one topic."""
+        return self.root / "nights" / _safe(topic)
+
     def stream_state(self, topic: str, partition: int) -> Path:
         """State DB of the joiner of one topic-partition: a cache, may be deleted at any time."""
         return self.root / "state" / "streams" / _safe(topic) / f"{partition:05d}"

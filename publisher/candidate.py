@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from contracts import deltas, served
+from contracts import deltas, rebases, served
 from contracts.bases import BaseStore, OpenBase
 from contracts.chain import DataFile, Entry
 from contracts.deltas import Delta, DeltaChain
@@ -92,7 +92,8 @@ def find(layout: Layout, base_id: str | None, until: int | None = None) -> Candi
     """
     chain = served.chain(layout)
     head = chain.head()
-    base = BaseStore(layout).open(base_id or (head.body.base_id if head else newest_base(layout)))
+    wanted = base_id or (head.body.base_id if head else "")
+    base = BaseStore(layout).open(wanted) if wanted else rebases.newest(layout)
     entry = former_of(chain, head, base.digest)
     former = entry.body if entry else None
     partitions = range(base.manifest.partitions)
@@ -112,15 +113,6 @@ def _reaching(advance: Advance, until: int | None) -> Advance:
     if until is None:
         return advance
     return replace(advance, entries=tuple(entry for entry in advance.entries if entry.body.watermark <= until))
-
-
-def newest_base(layout: Layout) -> str:
-    """Return the id of the base with the latest cut. Raises `MissingInput`."""
-    store = BaseStore(layout)
-    cuts = [(store.open(base_id).manifest.cut_watermark, base_id) for base_id in store.ids()]
-    if not cuts:
-        raise MissingInput(f"no base under {layout.bases()}", hint="Make one: `freshet trainer retrain`.")
-    return max(cuts)[1]
 
 
 def former_of(chain: ServedChain, head: Entry[Served] | None, base_digest: str) -> Entry[Served] | None:

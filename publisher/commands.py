@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import getpass
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -89,19 +88,11 @@ def rollback(argv: Sequence[str]) -> int:
     layout, to, why = command_line.layout(parsed), parsed.to, parsed.why
     from publisher.rollback import rollback as roll_back
 
-    entry = roll_back(layout, to, who(), why)
+    entry = roll_back(layout, to, command_line.who(), why)
     held = sum(hold.last - hold.first + 1 for hold in entry.body.holds)
     content = f"the content of version {entry.body.content_of} again"
     print(f"Version {entry.number} serves {content}; {held} deltas are held.")
     return 0
-
-
-def who() -> str:
-    """Return the name of the person or account that runs this process."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # an account without a name, as in many containers
-        return "unknown"
 
 
 def _publish_parser(command: str, description: str) -> argparse.ArgumentParser:
@@ -125,7 +116,7 @@ def _from_parsed(parsed: argparse.Namespace) -> PublishArguments:
 def _order(arguments: PublishArguments) -> Order:
     from publisher.promotion import Order
 
-    return Order(who(), arguments.why, arguments.base_id, force=arguments.force)
+    return Order(command_line.who(), arguments.why, arguments.base_id, force=arguments.force)
 
 
 def _say(sentence: str) -> None:

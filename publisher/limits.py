@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from statistics import median
 
 import numpy as np
 
 from contracts.deltas import Delta
+from contracts.recall import Recall, is_worse
 from contracts.served import Gate
 from contracts.trend import MAX_EXPONENT
 from publisher.candidate import Candidate
-from publisher.measured import Measured, Recall, histogram
+from publisher.measured import Measured, histogram
 from publisher.settings import Limits
 
 HOUR_MS = 3_600_000
@@ -81,12 +81,7 @@ def recall(found: Recall, limits: Limits) -> Gate:
         return Gate("recall", True, f"{found.clicks} clicks were scored, {limits.recall_clicks} are needed to judge")
     said = f"recall@{found.k} {found.served / found.clicks:.4f}, frozen base {found.frozen / found.clicks:.4f}"
     said += f", over {found.clicks} clicks"
-    return Gate("recall", not is_worse(found), said)
-
-
-def is_worse(found: Recall) -> bool:
-    """Whether fewer hits than the control's are more than chance: two deviations, if hits were independent."""
-    return found.frozen - found.served > 2 * math.sqrt(found.frozen + found.served)
+    return Gate("recall", not is_worse(found.served, found.frozen), said)
 
 
 def age(candidate: Candidate, limits: Limits, now: int) -> Gate:

@@ -3,46 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from contracts import deltas, validation
+from contracts import deltas
 from contracts.arrays import Doubles, Floats
 from contracts.chain import Entry
-from contracts.deltas import Delta, DeltaChain
+from contracts.deltas import Delta
 from contracts.errors import FreshetError
+from contracts.recall import Recall, validation_of
 from contracts.reference import Reference, reference_of
 from contracts.rows import RowTable
-from contracts.validation import BlockScore
 from publisher.candidate import Advance, Candidate
-
-ALL_CLICKS = "all"
-
-
-@dataclass
-class Recall:
-    """Hits of both arms on the clicks that were scored before they were learned; `k` is that of the hits."""
-
-    clicks: int = 0
-    served: int = 0
-    frozen: int = 0
-    k: int = 0
-
-    def add(self, records: Iterable[BlockScore]) -> None:
-        """Count the records of the slice of all clicks."""
-        for record in records:
-            if record.slice == ALL_CLICKS and record.arm == "served":
-                self.clicks, self.served, self.k = self.clicks + record.samples, self.served + record.hits, record.k
-            elif record.slice == ALL_CLICKS:
-                self.frozen += record.hits
-
-
-def sum_of(parts: Sequence[Recall]) -> Recall:
-    """Return the hits of several parts together."""
-    clicks, served, frozen = (sum(getattr(part, name) for part in parts) for name in ("clicks", "served", "frozen"))
-    return Recall(clicks, served, frozen, max(part.k for part in parts))
 
 
 @dataclass
@@ -105,14 +79,6 @@ def _angles(reference: Reference | None, rows: RowTable) -> list[float]:
     lengths = np.sqrt(_squared(now) * _squared(before))
     cosines = np.einsum("nd,nd->n", now, before) / np.maximum(lengths, np.float32(1e-30))
     return np.degrees(np.arccos(np.clip(cosines, -1, 1))).astype(np.float64).tolist()  # type: ignore[no-any-return]
-
-
-def validation_of(chain: DeltaChain, entry: Entry[Delta]) -> list[BlockScore]:
-    """Return the validation records of a delta, none where it has none. Raises `Corrupt`, `ChainBroken`."""
-    if not any(file.name.endswith(deltas.VALIDATION) for file in entry.files):
-        return []
-    what = f"the validation records of delta {entry.number} of {chain.directory}"
-    return validation.decode(chain.data(entry, deltas.VALIDATION), what)
 
 
 def unusable(common: Floats, rows: RowTable, trend: Mapping[str, float]) -> str:

@@ -1,7 +1,7 @@
 """Retention: which bases no rollback may need any more, and how they go.
 
-What goes with a base: its folder, its deltas, the trainer's cache of it, and its collection. Served manifests stay for
-good: they are small, and a chain has no gaps.
+What goes with a base: its folder, its deltas, the trainer's cache of it, the record of its rebase, and its collection.
+Served manifests stay for good: they are small, and a chain has no gaps.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def retire(layout: Layout, settings: PublisherSettings, keep: Keep) -> Plan:
 
     1. rename the base's folder to a hidden one: from now on nobody can open it, and a rollback to it says so.
     2. look at the served chain again: a base that is needed by now is given its name back.
-    3. drop its collection, delete its deltas and the trainer's cache.
+    3. drop its collection, delete its deltas, the trainer's cache and the record of its rebase.
     4. delete the hidden folder.
 
     A crash between any two leaves a hidden folder, with which the next call goes on at 3. Raises `MissingServer` where
@@ -128,7 +128,8 @@ def _finish(layout: Layout, settings: PublisherSettings, hidden: Path) -> None:
 
 def _folders(layout: Layout, base_id: str) -> list[Path]:
     """Return the folders that go with a base, its own first."""
-    return [layout.base(base_id), layout.deltas(base_id, 0).parent, layout.trainer_state(base_id, 0).parent]
+    deltas, cache = layout.deltas(base_id, 0).parent, layout.trainer_state(base_id, 0).parent
+    return [layout.base(base_id), deltas, cache, layout.rebase(base_id)]
 
 
 def _size(folder: Path) -> int:

@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from contracts import deltas, served
+from contracts import deltas, rebases, recall, served
 from contracts.bases import BaseStore, OpenBase
 from contracts.chain import Entry
-from contracts.deltas import Delta, DeltaChain
+from contracts.deltas import Delta
 from contracts.layout import Layout
+from contracts.recall import Recall, is_worse, sum_of, validation_of
 from contracts.served import Served
 from contracts.validation import BlockScore
 from publisher.candidate import former_of
-from publisher.limits import is_worse
-from publisher.measured import Recall, sum_of, validation_of
 from publisher.settings import PublisherSettings
 
 HALVES = 2
@@ -42,7 +41,7 @@ def fallen(layout: Layout, settings: PublisherSettings, head: Entry[Served]) -> 
     halves = [Recall() for _ in range(HALVES)]
     for entry, records in _since(layout, head.body, since):
         halves[entry.body.watermark - since > length / HALVES].add(records)
-    if any(half.clicks < settings.limits.recall_clicks or not is_worse(half) for half in halves):
+    if any(half.clicks < settings.limits.recall_clicks or not is_worse(half.served, half.frozen) for half in halves):
         return None
     to = _version_before(layout, head, since)
     if to is None:
@@ -56,15 +55,17 @@ def fallen(layout: Layout, settings: PublisherSettings, head: Entry[Served]) -> 
 def ready_base(layout: Layout, settings: PublisherSettings, head: Entry[Served]) -> str | None:
     """Return the base that should be served from now on, None while there is none.
 
-    It is a later one of the same topic, its deltas have caught up (in each partition to within a publish interval of
-    what is served), it was never served before (or a rollback from it would not last), and on the clicks of the last
-    `rollback_after_seconds` of watermark it found no less than the base that is served.
+    It is a later one of the same topic that the trainer called ready (`contracts.rebases`), it was never served before
+    (or a rollback from it would not last), its deltas have caught up (in each partition to within a publish interval of
+    what is served), and on the clicks of the last `rollback_after_seconds` of watermark it found no less than the base
+    that is served: the trainer's verdict may be some hours old.
     """
     store = BaseStore(layout)
     now = store.open(head.body.base_id)
     later = [base for base in map(store.open, store.ids()) if _follows(now, base)]
     chain = served.chain(layout)
-    bases = [base for base in later if former_of(chain, head, base.digest) is None]
+    ready = [base for base in later if rebases.state(layout, base) == "ready"]
+    bases = [base for base in ready if former_of(chain, head, base.digest) is None]
     for base in sorted(bases, key=lambda base: base.manifest.cut_watermark, reverse=True):
         if _has_caught_up(layout, settings, base, head.body) and _is_no_worse(layout, settings, base, head.body):
             return base.manifest.base_id
@@ -87,30 +88,10 @@ def _has_caught_up(layout: Layout, settings: PublisherSettings, base: OpenBase, 
 
 
 def _is_no_worse(layout: Layout, settings: PublisherSettings, base: OpenBase, body: Served) -> bool:
-    """Compare both bases' hits where both scored the log: the former's stand in the control's place."""
     since = max(body.trend_time - int(settings.rollback_after_seconds * 1000), base.manifest.cut_watermark)
-    both = Recall()
-    for position in body.positions:
-        former, newer = (
-            deltas.chain(layout, name, position.partition) for name in (body.base_id, base.manifest.base_id)
-        )
-        head = newer.head()
-        until = min(head.body.watermark if head else since, position.watermark)
-        before, found = _recall_between(former, since, until), _recall_between(newer, since, until)
-        both.clicks += min(before.clicks, found.clicks)
-        both.served, both.frozen = both.served + found.served, both.frozen + before.served
-    return both.clicks < settings.limits.recall_clicks or not is_worse(both)
-
-
-def _recall_between(chain: DeltaChain, since: int, until: int) -> Recall:
-    """Return the hits of what was served in deltas whose watermarks are in (since, until]."""
-    found = Recall()
-    first = chain.first_that_reached(since + 1, lambda body: body.watermark)
-    for entry in chain.entries(after=first - 1):
-        if entry.body.watermark > until:
-            break
-        found.add(validation_of(chain, entry))
-    return found
+    until = [position.watermark for position in sorted(body.positions, key=lambda position: position.partition)]
+    both = recall.compared(layout, (body.base_id, base.manifest.base_id), since, until)
+    return both.clicks < settings.limits.recall_clicks or not both.is_worse
 
 
 def _since(layout: Layout, body: Served, since: int) -> Iterator[tuple[Entry[Delta], list[BlockScore]]]:

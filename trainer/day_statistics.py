@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 
 from contracts.bases import OpenBase
-from contracts.errors import Corrupt, UsageError
+from contracts.errors import Corrupt, DayRefused
 from trainer.context_columns import FeatureCounts
 from trainer.settings import DayLimits
 
@@ -71,13 +71,13 @@ class DayDescription:
 
 
 def require_sound(day: DayStatistics, before: Sequence[DayStatistics], limits: DayLimits) -> None:
-    """Refuse a day that is unlike the days before it. Raises `UsageError` with every reason in figures.
+    """Refuse a day that is unlike the days before it. Raises `DayRefused` with every reason in figures.
 
     Without days before there is nothing to compare with: it is taken.
     """
     reasons = unlike(day, before, limits)
     if reasons:
-        raise UsageError(
+        raise DayRefused(
             f"day {day.day} is unlike the {len(before)} days before it: {'; '.join(reasons)}",
             hint="Look at the log. If the day is right, train on it with --accept-day REASON, which goes on record.",
         )

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from contracts import rebases
 from contracts.arrays import Arrays, pack
 from contracts.bases import Base, BaseStore, OpenBase
 from contracts.days import bounds
-from contracts.errors import MissingInput, UsageError
+from contracts.errors import UsageError
 from contracts.layout import Layout
 from trainer.settings import TowerShape
 from trainer.training_days import Day, Topic
@@ -18,18 +19,9 @@ NEWEST, FROM_SCRATCH = "newest", ""
 ITEM_COUNTS = "item_counts.safetensors"
 
 
-def newest(layout: Layout, topic: str) -> OpenBase:
-    """Return the base of `topic` that reaches furthest. Raises `MissingInput` when there is none."""
-    found = [base for base in _bases(layout) if base.manifest.topic == topic]
-    if not found:
-        raise MissingInput(
-            f"no base of topic {topic!r} under {layout.bases()}", hint="Train one: `freshet trainer retrain --day ...`."
-        )
-    return max(found, key=_reach)
-
-
 def choose_parent(layout: Layout, topic: Topic, wanted: str, first_day: str, zone: str) -> OpenBase | None:
-    """Return the base to start from, None for from scratch; `newest` takes those that end before `first_day`.
+    """Return the base to start from, None for from scratch; `newest` takes, of those that end before
+    `first_day` and were not refused, the one that reaches furthest.
 
     Raises `MissingInput` for an unknown id, `UsageError` for a base of another log or one that has seen that day.
     """
@@ -37,8 +29,8 @@ def choose_parent(layout: Layout, topic: Topic, wanted: str, first_day: str, zon
         return None
     start, _ = bounds(first_day, zone)
     if wanted == NEWEST:
-        fitting = [base for base in _bases(layout) if _is_before(base.manifest, topic, start)]
-        return max(fitting, key=_reach, default=None)
+        standing = rebases.not_refused(layout, topic.name)
+        return next((base for base in reversed(standing) if _is_before(base.manifest, topic, start)), None)
     parent = BaseStore(layout).open(wanted)
     if not _is_before(parent.manifest, topic, start):
         raise UsageError(
@@ -85,15 +77,6 @@ def pack_item_counts(counts: dict[str, float]) -> bytes:
     return pack({"items": items, "clicks": np.array([counts[item] for item in items], dtype=np.float64)})
 
 
-def _bases(layout: Layout) -> list[OpenBase]:
-    store = BaseStore(layout)
-    return [store.open(base_id) for base_id in store.ids()]
-
-
 def _is_before(base: Base, topic: Topic, start: int) -> bool:
     same = (base.topic, base.topic_id, base.partitions) == (topic.name, topic.topic_id, len(topic.chains))
     return same and base.cut_watermark <= start
-
-
-def _reach(base: OpenBase) -> tuple[int, str]:
-    return base.manifest.cut_watermark, base.manifest.base_id

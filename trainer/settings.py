@@ -51,6 +51,17 @@ class DayLimits(SettingsTable):
     deviations: float = Field(3.0, gt=0)
 
 
+class Night(SettingsTable):
+    """When a new base may take over, and how long its former's branch goes on; see `trainer.rebase`."""
+
+    fit_clicks: int = Field(20_000, ge=0)
+    kept_share: float = Field(0.5, ge=0, le=1)
+    judge_ms: int = Field(21_600_000, ge=60_000)
+    judge_clicks: int = Field(500, ge=1)
+    branch_ms: int = Field(86_400_000, ge=0)
+    look_seconds: float = Field(10.0, gt=0)
+
+
 class OnlineUpdate(SettingsTable):
     """What a new base is told about the online update: `contracts.bases.OnlineSettings`, checked."""
 
@@ -88,6 +99,7 @@ class TrainerSettings(StageSettings):
     towers: TowerShape = TowerShape()
     retrain: FullRetrain = FullRetrain()
     day: DayLimits = DayLimits()
+    night: Night = Night()
     online: OnlineUpdate = OnlineUpdate()
 
     @model_validator(mode="after")

@@ -10,15 +10,16 @@ import sys
 from pathlib import Path
 from unittest import mock
 
-from contracts import deltas, events, sample_encoding, served, shards, validation
+from contracts import deltas, events, nights, rebases, sample_encoding, served, shards, validation
 from contracts.bases import BaseStore
 from contracts.catalogue import FRESH, pack_fresh
 from contracts.layout import Layout
 from contracts.samples import columns_of
 from tests.golden import specimens
 
-# schema2: bases and deltas of version 2; schema3: served manifests of version 2, refusals, the reference of a base.
-VINTAGES = ("schema1", "schema2", "schema3")
+# schema2: bases and deltas of version 2; schema3: served manifests of version 2, refusals, the reference of a base;
+# schema4: the records of a rebase and of a night.
+VINTAGES = ("schema1", "schema2", "schema3", "schema4")
 FOLDER = Path(__file__).parent / VINTAGES[-1]
 
 
@@ -30,6 +31,7 @@ def write(root: Path) -> None:
         _write_shards(layout)
         base = BaseStore(layout).write(specimens.BASE, specimens.BASE_FILES)
         _write_served(layout, base.digest, _write_deltas(layout, base.digest))
+        _write_records(layout, base.digest)
 
 
 def _write_events(folder: Path) -> None:
@@ -67,6 +69,14 @@ def _write_served(layout: Layout, base_digest: str, digests: tuple[str, str]) ->
     chain.create(chain.prepare(published, back, {}, published.files))
     refused = served.refused(layout)
     refused.create(refused.prepare(None, specimens.refused(base_digest, digests), {}))
+
+
+def _write_records(layout: Layout, base_digest: str) -> None:
+    way, night = rebases.chain(layout, specimens.BASE_ID), nights.chain(layout, specimens.TOPIC)
+    for record in specimens.rebases(base_digest):
+        way.create(way.prepare(way.head(), record, {}))
+    for body in specimens.nights():
+        night.create(night.prepare(night.head(), body, {}))
 
 
 if __name__ == "__main__":

@@ -27,6 +27,8 @@ from contracts.catalogue import FreshItems
 from contracts.deltas import Changes, Delta
 from contracts.events import Click, Context, Event, Item, Rejected, Request, Shown, Tick
 from contracts.features import ContinuousFeature, DiscreteFeature, FeatureSpec
+from contracts.nights import Night
+from contracts.rebases import Rebase
 from contracts.reference import REFERENCE, pack_reference
 from contracts.rows import Row, RowTable
 from contracts.samples import Sample, Source
@@ -263,3 +265,17 @@ def refused(base_digest: str, digests: tuple[str, str]) -> Refused:
         why="",
         created_at=T + 650_000,
     )
+
+
+def rebases(base_digest: str) -> tuple[Rebase, Rebase]:
+    """Return the bodies of a rebase's record: announced, and at its end ready."""
+    before = Rebase(BASE_ID, base_digest, "announced", "2017-10-07", "12" * 32, 0, 0, 0, 0, 0, 0, "trainer", "", T)
+    figures = {"since": T, "until": T + 600_000, "clicks": 900, "hits": 410, "former_hits": 400, "k": 20}
+    return before, replace(before, state="ready", why="recall@20 0.4556, base 2017-10-07 0.4444", **figures)
+
+
+def nights() -> tuple[Night, Night]:
+    """Return the bodies of a night's record: planned, and at its end announced."""
+    planned = Night("planned", ("2017-10-08",), "2017-10-07", "", {}, (), "trainer", "", T)
+    found = {"base_id": BASE_ID, "review": {"fresh.all": 0.5}, "gates": (Gate("fit", True, "recall@20 0.5"),)}
+    return planned, replace(planned, step="announced", **found)

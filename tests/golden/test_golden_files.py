@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
-from contracts import deltas, events, served, shards, validation
+from contracts import deltas, events, nights, rebases, served, shards, validation
 from contracts.bases import Base, BaseStore, OpenBase
 from contracts.catalogue import FRESH, unpack_fresh
 from contracts.deltas import Delta
@@ -24,7 +24,8 @@ NEWEST = make.VINTAGES[-1]
 LACKING_IN_BASES = {"schema1": {"schema": "freshet.base/1", "own_scale": 1.0}}
 LACKING_IN_DELTAS: dict[str, dict[str, object]] = {"schema1": {"reasons": {}}}
 SAMPLES_DIGEST = "52673343e4aa20c311992a247f799a5c969eb755a25d433a900bcec672a59ab7"
-WITH_CATALOGUE = ("schema3",)
+WITH_CATALOGUE = ("schema3", "schema4")
+WITH_RECORDS = ("schema4",)
 
 
 def tree(root: Path) -> dict[str, bytes]:
@@ -138,6 +139,15 @@ def test_fresh_items_and_refusals_are_read(base: OpenBase, layout: Layout) -> No
     first, second = (entry.digest for entry in deltas.chain(layout, specimens.BASE_ID, 0).entries())
     refused = served.refused(layout)
     assert (refused.verify(), refused.read(1).body) == (1, specimens.refused(base.digest, (first, second)))
+
+
+@pytest.mark.parametrize("vintage", WITH_RECORDS)
+def test_the_records_of_a_rebase_and_of_a_night_are_read(base: OpenBase, layout: Layout) -> None:
+    way, night = rebases.chain(layout, specimens.BASE_ID), nights.chain(layout, specimens.TOPIC)
+    assert (way.verify(), night.verify()) == (2, 2)
+    assert tuple(entry.body for entry in way.entries()) == specimens.rebases(base.digest)
+    assert tuple(entry.body for entry in night.entries()) == specimens.nights()
+    assert rebases.state(layout, base) == "ready"
 
 
 @pytest.mark.parametrize("vintage", WITH_CATALOGUE)

@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from contracts import deltas, served, shards, trend, validation
+from contracts import deltas, rebases, served, shards, trend, validation
 from contracts.arrays import Floats, pack
 from contracts.bases import (
     CONTENT,
@@ -146,6 +146,13 @@ def user_tower(
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     onnx.checker.check_model(model)
     return bytes(model.SerializeToString())
+
+
+def stand(layout: Layout, base: OpenBase, state: rebases.State) -> None:
+    """Put on record where a base stands on its way to being served."""
+    chain, name = rebases.chain(layout, base.manifest.base_id), base.manifest.base_id
+    record = rebases.Rebase(name, base.digest, state, "", "", 0, 0, 0, 0, 0, 0, "someone", "a test", 0)
+    chain.create(chain.prepare(chain.head(), record, {}))
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "retrain": {"negatives": 64, "min_item_clicks": 2, "min_feature_count": 2, "calibrate": False},
     "online": {"block_samples": 16},
     "day": {"check": False},
+    "night": {},
 }
 
 

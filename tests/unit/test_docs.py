@@ -41,6 +41,8 @@ SECTIONS = {
     "contracts.features": {"Base": ["FeatureSpec", "DiscreteFeature", "ContinuousFeature"]},
     "contracts.deltas": {"Delta": ["Delta"]},
     "contracts.validation": {"Validation record": ["BlockScore"]},
+    "contracts.rebases": {"Rebase record": ["Rebase"]},
+    "contracts.nights": {"Night record": ["Night"]},
     "contracts.served": {"Served manifest": ["Served", "Refused", "Position", "Hold", "Gate"]},
 }
 STRUCTS = [(m, section, name) for m, found in SECTIONS.items() for section, names in found.items() for name in names]
@@ -49,6 +51,8 @@ STRUCTS = [(m, section, name) for m, found in SECTIONS.items() for section, name
 SEQUENCES = {
     "Commit to a chain": ("contracts/commit.py", None),
     "Full retrain": ("trainer/retrain.py", None),
+    "The night": ("trainer/nightly.py", None),
+    "Rebase": ("trainer/rebase.py", None),
     "Promotion": ("publisher/promotion.py", "publish_once"),
     "Retiring": ("publisher/retention.py", "retire"),
     "Sinks": ("publisher/sinks.py", "follow"),
@@ -141,6 +145,8 @@ def test_every_path_of_the_layout_stands_in_its_section() -> None:
         "unfinished_base": layout.unfinished_base("BASE", "NAME"),
         "shuffled_day": layout.shuffled_day("BASE", "NAME"),
         "retired_base": layout.retired_base("BASE", "NAME"),
+        "rebase": layout.rebase("BASE"),
+        "nights": layout.nights("TOPIC"),
         "served": layout.served(),
         "refused": layout.refused(),
         "item_store": layout.item_store(),
@@ -178,7 +184,7 @@ def chains_recovered() -> Iterator[str]:
 def test_every_crash_point_stands_in_the_guarantees_and_no_other_does() -> None:
     points = set(crash_points())
     assert {"shards.commit.2", "deltas.commit.2", "publish.promote.4"} <= points
-    told = set(re.findall(r"`((?:shards|deltas|publish|attach)\.\w+\.\w+)`", text_of(GUARANTEES)))
+    told = set(re.findall(r"`((?:shards|deltas|publish|attach|rebase|nightly)\.\w+\.\w+)`", text_of(GUARANTEES)))
     assert told == points
     assert crash.VARIABLE in text_of(GUARANTEES)
 

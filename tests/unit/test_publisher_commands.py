@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from contracts import served
+from contracts import command_line, served
 from contracts.errors import MissingInput, NothingServed, UsageError
 from contracts.layout import Layout
 from publisher import commands, commands_versions
@@ -38,7 +38,7 @@ def test_once_says_which_version_is_served_and_when_nothing_was_new(
     assert said == ["Version 1 is served: base tiny, 2 deltas over 2 partitions.", "Nothing new to publish."]
     head = served.head(layout)
     assert head is not None
-    assert (head.body.who, head.body.why) == (commands.who(), "first")
+    assert (head.body.who, head.body.why) == (command_line.who(), "first")
 
 
 def test_once_without_a_base_raises_what_to_do(layout: Layout) -> None:

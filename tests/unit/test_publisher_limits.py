@@ -15,12 +15,13 @@ from contracts.deltas import Changes
 from contracts.errors import PublishRefused, UsageError
 from contracts.layout import Layout
 from contracts.partitions import partition_of
+from contracts.recall import Recall
 from contracts.reference import REFERENCE, reference_of
 from contracts.rows import Row
 from contracts.served import Gate
 from publisher import limits
 from publisher.candidate import find
-from publisher.measured import Recall, histogram, measure
+from publisher.measured import histogram, measure
 from publisher.promotion import Order, publish_once
 from publisher.settings import Limits, PublisherSettings
 from tests.support.bases import (

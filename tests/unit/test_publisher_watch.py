@@ -11,13 +11,14 @@ from contracts.bases import OpenBase
 from contracts.chain import Entry
 from contracts.errors import MissingInput
 from contracts.layout import Layout
+from contracts.rebases import State
 from contracts.served import Served
 from publisher.promotion import Order, publish_once
 from publisher.rollback import rollback
 from publisher.schedule import Publishing, Schedule
 from publisher.settings import Limits, PublisherSettings
 from publisher.watch import fallen, ready_base
-from tests.support.bases import CUT, MINUTE, Hits, Tiny, append_delta, append_round, random_changes, tiny_base
+from tests.support.bases import CUT, MINUTE, Hits, Tiny, append_delta, append_round, random_changes, stand, tiny_base
 
 GOOD, BAD, LEVEL = Hits(600, 120, 100), Hits(600, 40, 100), Hits(600, 100, 100)
 BLIND = Limits(recall_clicks=10**9)  # the gate lets everything pass, so that the watch has something to do
@@ -108,9 +109,33 @@ def caught_up(layout: Layout, other: OpenBase, rounds: int, hits: Hits) -> None:
         append_round(layout, other, seed, hits)
 
 
-def newer(layout: Layout, name: str = "newer") -> OpenBase:
-    """Return a base that was cut an hour later."""
-    return tiny_base(layout, Tiny(name, seed=1, cut_watermark=CUT + 60 * MINUTE))
+def newer(layout: Layout, state: State = "ready") -> OpenBase:
+    """Return a base that was cut an hour later, as far on its way as `state`."""
+    made = tiny_base(layout, Tiny("newer", seed=1, cut_watermark=CUT + 60 * MINUTE))
+    stand(layout, made, state)
+    return made
+
+
+@pytest.mark.parametrize("state", ["announced", "verified", "folding", "scored", "refused"])
+def test_a_base_that_the_trainer_does_not_call_ready_is_not_cut_over_to(
+    layout: Layout, base: OpenBase, state: State
+) -> None:
+    head = day(layout, base, *(GOOD,) * 4)
+    caught_up(layout, newer(layout, state), 2, GOOD)
+    assert ready_base(layout, SETTINGS, head) is None
+
+
+def test_a_base_that_nobody_has_announced_is_cut_over_to_by_hand_alone(layout: Layout, base: OpenBase) -> None:
+    head = day(layout, base, *(GOOD,) * 4)
+    caught_up(layout, tiny_base(layout, Tiny("newer", seed=1, cut_watermark=CUT + 60 * MINUTE)), 2, GOOD)
+    assert ready_base(layout, SETTINGS, head) is None
+
+
+def test_the_record_of_another_base_of_the_same_name_makes_none_ready(layout: Layout, base: OpenBase) -> None:
+    head = day(layout, base, *(GOOD,) * 4)
+    stand(layout, newer(Layout(layout.root / "elsewhere")), "ready")
+    caught_up(layout, tiny_base(layout, Tiny("newer", seed=2, cut_watermark=CUT + 60 * MINUTE)), 2, GOOD)
+    assert ready_base(layout, SETTINGS, head) is None
 
 
 def test_a_newer_base_is_ready_when_every_partition_has_caught_up(layout: Layout, base: OpenBase) -> None:

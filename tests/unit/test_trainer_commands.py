@@ -13,12 +13,15 @@ import pytest
 from contracts import deltas
 from contracts.bases import BaseStore
 from contracts.layout import Layout
+from freshet import COMMANDS, Command
 from tests.support.shards import ShardWriter
 from tests.support.tastes import DAY_MS, DAYS, MIDNIGHT, Tastes, write_tastes
 from tests.support.trained import train
-from trainer.commands import parse_online, parse_retrain
+from trainer.commands import parse_retrain
+from trainer.commands_online import parse_online
 from trainer.digest import online_digest
 
+OF_THE_TRAINER = [command for command in COMMANDS if command.module.startswith("trainer")]
 FRESHET = Path(__file__).parents[2] / "freshet.py"
 
 
@@ -104,12 +107,12 @@ def test_a_list_of_partitions_that_is_none_is_refused(capsys: pytest.CaptureFixt
     assert "is not a list of partitions" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", ["retrain", "online"])
-def test_help_imports_no_torch(command: str) -> None:
+@pytest.mark.parametrize("command", OF_THE_TRAINER, ids=lambda command: command.words)
+def test_help_imports_no_torch(command: Command) -> None:
     code = (
-        "import sys, trainer.commands as c\n"
-        f"try:\n    c.{command}(['--help'])\nexcept SystemExit:\n    assert 'torch' not in sys.modules\n"
+        f"import sys, {command.module} as c\n"
+        f"try:\n    c.{command.function}(['--help'])\nexcept SystemExit:\n    assert 'torch' not in sys.modules\n"
     )
     ran = subprocess.run([sys.executable, "-c", code], cwd=FRESHET.parent, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
-    assert f"freshet trainer {command}" in ran.stdout
+    assert f"freshet {command.words}" in ran.stdout

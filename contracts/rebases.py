@@ -1,0 +1,89 @@
+"""Boundary 8: the rebase record: how a new base came to be served, step by step, or why it did not. A chain per base.
+
+The trainer writes it; the publisher cuts over to bases whose head says `ready`. A refused base stands on disk, and is
+neither served, nor learned on, nor the parent of another, unless somebody names it.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from contracts.bases import BaseStore, OpenBase
+from contracts.chain import Chain, Entry
+from contracts.errors import MissingInput
+from contracts.layout import Layout
+
+SCHEMA = "freshet.rebase/1"
+State = Literal["announced", "verified", "folding", "scored", "ready", "refused"]
+
+
+class Rebase(msgspec.Struct, frozen=True):
+    """Where the way of a base to being served stands; `created_at`: processing time (ms), for people only.
+
+    `former`: the base that it is to follow (empty: none), with its digest. `since`, `until` (ms of watermark): the
+    stretch of log that both were compared on, `clicks` the clicks of it, `hits` and `former_hits` what was found of
+    them among the first `k` before it was learned; all 0 before `scored`.
+    """
+
+    base_id: str
+    base_digest: str
+    state: State
+    former: str
+    former_digest: str
+    since: int
+    until: int
+    clicks: int
+    hits: int
+    former_hits: int
+    k: int
+    who: str
+    why: str
+    created_at: int
+
+
+RebaseChain = Chain[Rebase]
+
+
+def chain(layout: Layout, base_id: str) -> RebaseChain:
+    """Return the chain of records of one base."""
+    return Chain(layout.rebase(base_id), SCHEMA, Rebase)
+
+
+def head(layout: Layout, base: OpenBase) -> Entry[Rebase] | None:
+    """Return the newest record of a base; None where there is none, or where it speaks of another of that name."""
+    entry = chain(layout, base.manifest.base_id).head()
+    return entry if entry and entry.body.base_digest == base.digest else None
+
+
+def state(layout: Layout, base: OpenBase) -> State | None:
+    """Return where a base stands; None: nobody has announced it."""
+    entry = head(layout, base)
+    return entry.body.state if entry else None
+
+
+def not_refused(layout: Layout, topic: str | None = None) -> list[OpenBase]:
+    """Return the bases (of one topic) that nobody has refused, in the order in which they reach further."""
+    store = BaseStore(layout)
+    bases = [base for base in map(store.open, store.ids()) if topic in (None, base.manifest.topic)]
+    return sorted((base for base in bases if state(layout, base) != "refused"), key=_reach)
+
+
+def newest(layout: Layout, topic: str | None = None) -> OpenBase:
+    """Return the base (of one topic) that reaches furthest of those that are ready or were never announced.
+
+    Raises `MissingInput` when there is none.
+    """
+    found = [base for base in not_refused(layout, topic) if state(layout, base) in (None, "ready")]
+    if not found:
+        of_topic = f" of topic {topic!r}" if topic else ""
+        raise MissingInput(
+            f"no base{of_topic} under {layout.bases()}",
+            hint="Train one: `freshet trainer retrain --day ...`; `freshet trainer rebase` says if one is under way.",
+        )
+    return found[-1]
+
+
+def _reach(base: OpenBase) -> tuple[int, str]:
+    return base.manifest.cut_watermark, base.manifest.base_id
