@@ -46,6 +46,13 @@ def print_status(status: Status) -> None:
         against = "; ".join(f"{gate.name}: {gate.detail}" for gate in status.refused.gates if not gate.passed)
         when = shown(status.refused.created_at)
         console.print(f"Refused since then, at {when}: {against}", style="bold", soft_wrap=True)
+    if status.next_base:
+        coming = status.next_base
+        console.print(f"Next base: {coming.base_id} is {coming.state}: {coming.why}", soft_wrap=True)
+    if status.refused_night:
+        night = status.refused_night
+        said = f"The night of {', '.join(night.days)} was refused: {night.why}"
+        console.print(said, style="bold", soft_wrap=True)
     if status.overruled:
         console.print(f"Overruled gates: {', '.join(gate.name for gate in status.overruled)}", style="bold")
     if status.held:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import msgspec
 
-from contracts import served, shards
-from contracts.bases import BaseStore
+from contracts import nights, rebases, served, shards
+from contracts.bases import BaseStore, OpenBase
 from contracts.chain import Entry
-from contracts.errors import NothingServed
+from contracts.errors import FreshetError, NothingServed
 from contracts.layout import Layout
+from contracts.nights import Night
+from contracts.rebases import Rebase
 from contracts.served import Gate, Hold, Position, Refused
 from contracts.shards import Shard, ShardChain
 
@@ -34,6 +38,7 @@ class Status(msgspec.Struct, frozen=True):
     """What is served. Times are event times in ms, but `created_at`, which is processing time.
 
     `overruled`: gates that did not pass and were forced. `refused`: the newest version that was refused since.
+    `next_base`: where the newest base after the served one stands. `refused_night`: the last night, if it was refused.
     """
 
     version: int
@@ -49,6 +54,8 @@ class Status(msgspec.Struct, frozen=True):
     held: tuple[Hold, ...]
     overruled: tuple[Gate, ...]
     refused: Refused | None
+    next_base: Rebase | None
+    refused_night: Night | None
     who: str
     why: str
     created_at: int
@@ -60,7 +67,8 @@ def read_status(layout: Layout) -> Status:
     if head is None:
         raise NothingServed(f"nothing is served yet under {layout.root}", hint="Publish first: `freshet publish once`.")
     body = head.body
-    topic = BaseStore(layout).open(body.base_id).manifest.topic
+    base = BaseStore(layout).open(body.base_id)
+    topic = base.manifest.topic
     partitions = tuple(_partition(layout, topic, position) for position in body.positions)
     return Status(
         version=head.number,
@@ -76,6 +84,8 @@ def read_status(layout: Layout) -> Status:
         held=body.holds,
         overruled=tuple(gate for gate in body.gates if not gate.passed),
         refused=_refused(layout, head.number),
+        next_base=_next_base(layout, base),
+        refused_night=_refused_night(layout, topic),
         who=body.who,
         why=body.why,
         created_at=body.created_at,
@@ -85,6 +95,24 @@ def read_status(layout: Layout) -> Status:
 def _refused(layout: Layout, number: int) -> Refused | None:
     newest = served.refused(layout).head()
     return newest.body if newest and newest.body.number > number else None
+
+
+def _next_base(layout: Layout, now: OpenBase) -> Rebase | None:
+    """Return the record of the base that reaches furthest beyond the served one; what cannot be read is left out."""
+    found: list[tuple[int, Rebase]] = []
+    store = BaseStore(layout)
+    for base_id in store.ids():
+        with suppress(FreshetError):
+            base = store.open(base_id)
+            record, cut = rebases.head(layout, base), base.manifest.cut_watermark
+            if record and base.manifest.topic == now.manifest.topic and cut > now.manifest.cut_watermark:
+                found.append((cut, record.body))
+    return max(found, key=lambda each: each[0])[1] if found else None
+
+
+def _refused_night(layout: Layout, topic: str) -> Night | None:
+    last = nights.chain(layout, topic).head()
+    return last.body if last and last.body.step == "refused" else None
 
 
 def _partition(layout: Layout, topic: str, position: Position) -> PartitionStatus:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from contracts import command_line, days
 from contracts.collector import collect_seldom
 from contracts.ending import Ending
+from contracts.errors import FreshetError
 from contracts.layout import Layout
 
 if TYPE_CHECKING:
@@ -122,11 +123,21 @@ def _work(branches: Branches, arguments: OnlineArguments, topic: str, settings: 
     while not ended.is_set():
         moved = branches.advance(**until, committed=lambda delta: print_delta(delta, zone))
         if arguments.follow and time.monotonic() - looked >= settings.night.look_seconds and not ended.is_set():
-            branches.hold(_wanted(arguments, topic, settings), lambda text: print(text, flush=True))
+            _look(branches, arguments, topic, settings)
             looked = time.monotonic()
         if moved or (arguments.follow and not ended.wait(settings.poll_seconds)):
             continue
         return
+
+
+def _look(branches: Branches, arguments: OnlineArguments, topic: str, settings: TrainerSettings) -> None:
+    """Take up what is ready and let go what rests; where a base cannot be read, all branches stay as they are."""
+    try:
+        wanted = _wanted(arguments, topic, settings)
+    except FreshetError as error:
+        print(f"Which branches to update could not be decided: {error}", flush=True)
+        return
+    branches.hold(wanted, lambda text: print(text, flush=True))
 
 
 def _numbers(text: str) -> tuple[int, ...]:

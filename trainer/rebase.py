@@ -46,7 +46,6 @@ class Rebasing:
     settings: TrainerSettings
     who: str
     progress: Callable[[int, int], None] = lambda done, total: None
-    committed: Callable[[Entry[Delta]], None] = lambda delta: None
 
 
 def rebase(what: Rebasing) -> Entry[Rebase]:
@@ -139,12 +138,14 @@ def _score(what: Rebasing, before: Rebase) -> Rebase:
     # Step 4: score
     what.branches.hold([what.base])
     done, total = 0, _waiting(what)
-    while True:
-        moved = what.branches.advance(committed=what.committed)
-        done += moved
+
+    def committed(delta: Entry[Delta]) -> None:
+        nonlocal done
+        done += delta.body.samples
         what.progress(min(done, total), total)
-        if not moved or _has_caught_up(what, before.former):
-            break
+
+    while what.branches.advance(committed=committed) and not _has_caught_up(what, before.former):
+        pass
     until = min(_reached(what.layout, what.base))
     since = max(what.base.manifest.cut_watermark, until - what.settings.night.judge_ms)
     body = _moved(what, before, "scored", f"on the clicks {_span(what.base, since, until)}")

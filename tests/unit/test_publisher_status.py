@@ -6,11 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from contracts import nights
 from contracts.errors import NothingServed
 from contracts.layout import Layout
+from contracts.nights import Night
 from contracts.served import Hold
+from publisher.report import print_status
 from publisher.status import UNKNOWN, read_status
-from tests.support.bases import CUT, MINUTE, append_round, append_shard, serve, tiny_base
+from tests.support.bases import CUT, MINUTE, Tiny, append_round, append_shard, serve, stand, tiny_base
 
 
 @pytest.fixture
@@ -72,3 +75,24 @@ def test_the_lag_is_the_newest_committed_watermark_minus_the_served_one(layout: 
     status = read_status(layout)
     assert [p.behind_ms for p in status.partitions] == [7 * MINUTE, 0]
     assert status.behind_ms == 7 * MINUTE
+
+
+def test_status_tells_where_the_next_base_stands_and_that_the_last_night_was_refused(
+    layout: Layout, capsys: pytest.CaptureFixture[str]
+) -> None:
+    serve(layout, tiny_base(layout))
+    before = read_status(layout)
+    assert (before.next_base, before.refused_night) == (None, None)
+    stand(layout, tiny_base(layout, Tiny("newer", cut_watermark=CUT + 60 * MINUTE)), "folding")
+    (layout.base("damaged")).mkdir()
+    (layout.base("damaged") / "base.json").write_bytes(b"rubbish")
+    night = Night("refused", ("2025-01-07",), "tiny", "", {}, (), "someone", "9 samples, where 600 are usual", 0)
+    chain = nights.chain(layout, "events")
+    chain.create(chain.prepare(None, night, {}))
+    status = read_status(layout)
+    assert status.next_base is not None
+    assert (status.next_base.base_id, status.refused_night) == ("newer", night)
+    print_status(status)
+    shown = capsys.readouterr().out
+    assert "Next base: newer is folding: a test\n" in shown
+    assert "The night of 2025-01-07 was refused: 9 samples, where 600 are usual\n" in shown
