@@ -224,3 +224,13 @@ def pushed(ring: tuple[str, ...], item_id: str) -> tuple[str, ...]:
 def last_distinct(clicked: list[Item]) -> list[Item]:
     """Return the last `RING` distinct items of a list of clicks, oldest first: its ring."""
     return list(dict.fromkeys(reversed(clicked)))[RING - 1 :: -1] if len(clicked) > 1 else clicked
+
+
+def mean_common(commons: Sequence[Floats], samples: Sequence[int], of_base: Floats) -> Floats:
+    """Return the mean of the partitions' common rows, float32 [width], weighted by the samples that each learned from
+    since the base: the row of users without one. Where none has learned anything it is the base's, `of_base`.
+    """
+    weights = np.array(samples, dtype=np.float64)
+    if not weights.sum():
+        return of_base
+    return np.asarray(weights @ np.stack(commons) / weights.sum(), dtype=np.float32)

@@ -10,9 +10,10 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from contracts.arrays import Doubles, Integers
+from contracts.arrays import Doubles, Floats, Integers
 
 MAX_EXPONENT = 900.0
+NEGLIGIBLE = 1e-3  # of the floor: what so few clicks add to a score is below beta * 1e-3
 
 
 def weights(event_times: Integers, t0: int, half_life_ms: int) -> Doubles:
@@ -47,3 +48,25 @@ def merged(tables: Iterable[Mapping[str, float]]) -> dict[str, float]:
         for item, count in table.items():
             total[item] = total.get(item, 0.0) + count
     return total
+
+
+def lasting(counts: Mapping[str, float], clicks: Doubles, floor: float) -> tuple[list[str], Doubles]:
+    """Return the items that are clicked now, sorted, and their decayed `clicks`; those of `counts`, in its order.
+
+    An item whose clicks have decayed to less than `NEGLIGIBLE` of the floor is not, so that the table holds what is
+    clicked now, however long a base is served.
+    """
+    names, left = list(counts), np.flatnonzero(clicks >= NEGLIGIBLE * floor).tolist()
+    left.sort(key=names.__getitem__)
+    return [names[n] for n in left], clicks[left]
+
+
+def mean_vector(vectors: Floats, priors: Doubles) -> Floats:
+    """Return the mean of `vectors`, float32 [n, d], weighted by the softmax of `priors`; zeros for none.
+
+    It stands in for the vector of a trending item that has none.
+    """
+    if not len(priors):
+        return np.zeros(vectors.shape[1], dtype=np.float32)
+    shares = np.exp(priors - priors.max())
+    return np.asarray(shares @ vectors / shares.sum(), dtype=np.float32)

@@ -13,8 +13,6 @@ from contracts.arrays import Doubles, Floats, Integers
 from contracts.bases import Base
 from serving.catalogue import Catalogue
 
-NEGLIGIBLE = 1e-3  # of the floor: what so few clicks add to a score is below beta * 1e-3
-
 
 @dataclass(frozen=True)
 class TrendTable:
@@ -23,8 +21,8 @@ class TrendTable:
 
     `strangers` have no vector, and `stranger_priors` for that term. What stands in for their vector is `mean_vector`,
     float32 [width + 1]: the mean of the known items' vectors, weighted by exp(prior). Every other item has the prior
-    `floor`: also one whose clicks have decayed to less than `NEGLIGIBLE` of the floor, so that the table holds what is
-    clicked now, however long the base is served. Such an item without a vector is no candidate any more.
+    `floor`: also one whose clicks have decayed to less than `NEGLIGIBLE` of the floor (`contracts.trend`).
+    Such an item without a vector is no candidate any more.
     """
 
     rows: Integers
@@ -49,9 +47,7 @@ class TrendTable:
             return cls.empty()
         everything = np.fromiter(counts.values(), np.float64, len(counts))
         clicks = trend.decayed(everything, now, base.trend_t0, online.half_life_ms)
-        names, lasting = list(counts), np.flatnonzero(clicks >= NEGLIGIBLE * online.floor).tolist()
-        lasting.sort(key=names.__getitem__)
-        items, clicks = [names[n] for n in lasting], clicks[lasting]
+        items, clicks = trend.lasting(counts, clicks, online.floor)
         priors = trend.prior(clicks, online.beta, online.floor)
         rows = np.array([catalogue.row_of.get(item, -1) for item in items], dtype=np.int64)
         order = np.argsort(rows, kind="stable")
@@ -59,7 +55,7 @@ class TrendTable:
         strange = np.flatnonzero(rows < 0)
         floor = float(trend.prior(np.zeros(1), online.beta, online.floor)[0])
         vectors = np.ascontiguousarray(catalogue.vectors[rows[order]])
-        mean = _mean_vector(vectors, priors[order])
+        mean = trend.mean_vector(vectors, priors[order])
         strangers = tuple(items[n] for n in strange)
         return cls(rows[order], vectors, priors[order], strangers, priors[strange], mean, floor)
 
@@ -93,11 +89,3 @@ class TrendTable:
         if not len(self.strangers):
             return self.stranger_priors
         return self.stranger_priors + float(self.mean_vector @ query)
-
-
-def _mean_vector(vectors: Floats, priors: Doubles) -> Floats:
-    """Return the mean of `vectors`, float32 [n, width + 1], weighted by the softmax of `priors`; zeros for none."""
-    if not len(priors):
-        return np.zeros(vectors.shape[1], dtype=np.float32)
-    weights = np.exp(priors - priors.max())
-    return np.asarray(weights @ vectors / weights.sum(), dtype=np.float32)

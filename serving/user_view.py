@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-import numpy as np
-
 from contracts import deltas, served, trend
 from contracts.arrays import Floats
 from contracts.bases import OpenBase
@@ -14,7 +12,7 @@ from contracts.chain import Entry
 from contracts.deltas import Delta
 from contracts.errors import WrongParent
 from contracts.partitions import partition_of
-from contracts.rows import Row
+from contracts.rows import Row, mean_common
 from contracts.served import Position, Served
 from serving.layers import Layers
 from serving.overlay import Overlay
@@ -65,7 +63,7 @@ class UserView:
         self._base = base
         self._shown = shown
         self._partitions = partitions
-        self._average = _average(partitions, base.common)
+        self._average = mean_common([p.common for p in partitions], [p.common_samples for p in partitions], base.common)
 
     @classmethod
     def of_base(cls, base: OpenBase) -> UserView:
@@ -149,12 +147,3 @@ class FrozenUserView:
         known = self._base_view.user(user_id)
         ring = self._served_view.user(user_id).ring
         return User(known.user_id, known.partition, known.row, known.common, 0, ring)
-
-
-def _average(partitions: tuple[PartitionView, ...], base_common: Floats) -> Floats:
-    """Return the mean of the common rows, weighted by the samples that each learned from since the base."""
-    weights = np.array([partition.common_samples for partition in partitions], dtype=np.float64)
-    if not weights.sum():
-        return base_common
-    rows = np.stack([partition.common for partition in partitions])
-    return np.asarray(weights @ rows / weights.sum(), dtype=np.float32)

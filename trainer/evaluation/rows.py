@@ -12,6 +12,7 @@ import numpy as np
 
 from contracts.arrays import Doubles, Floats, Integers
 from contracts.bases import OnlineSettings, OpenBase
+from contracts.rows import mean_common
 from contracts.trend import decayed, prior
 from trainer.block_fold import BlockFold
 from trainer.block_learner import BlockLearner, Start
@@ -108,11 +109,8 @@ class LearningRows:
 
     def _average(self) -> Floats:
         """Return the mean of the partitions' common rows, weighted by samples: that of users without a row."""
-        counts = [learner.rows.common_samples for learner in self._learners]
-        if not any(counts):
-            return self._base.common
-        commons = np.array([learner.rows.shown_common for learner in self._learners], dtype=np.float64)
-        return np.average(commons, axis=0, weights=counts).astype(np.float32)
+        rows = [learner.rows for learner in self._learners]
+        return mean_common([r.shown_common for r in rows], [r.common_samples for r in rows], self._base.common)
 
     def _offset(self, now: int) -> Doubles:
         settings, manifest = self._settings, self._base.manifest
