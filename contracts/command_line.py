@@ -61,3 +61,12 @@ def who() -> str:
         return getpass.getuser()
     except (KeyError, OSError):  # an account without a name, as in many containers
         return "unknown"
+
+
+def utf8(text: str) -> str:
+    """Argument type: a text that a log can hold; a shell hands over any bytes."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not UTF-8") from None
+    return text

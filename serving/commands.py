@@ -56,7 +56,9 @@ def _arguments(argv: Sequence[str]) -> RetrieveArguments:
         "Show the best items for a user, and which version, row and clicks the answer comes from.",
         "A user whom the version does not know is answered by the common row, and the answer says so.",
     )
-    parser.add_argument("--user", required=True, metavar="ID", help="user id; any text, also one never seen")
+    parser.add_argument(
+        "--user", type=command_line.utf8, required=True, metavar="ID", help="user id; any text, also one never seen"
+    )
     parser.add_argument("-k", type=command_line.positive, default=20, help="how many items (default: 20, at most 1000)")
     parser.add_argument(
         "--context",

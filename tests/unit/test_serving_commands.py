@@ -45,6 +45,13 @@ def test_an_unknown_user_is_told_so(layout: Layout, capsys: pytest.CaptureFixtur
     assert "unknown user: common row" in said
 
 
+def test_a_user_id_that_no_log_can_hold_is_refused(layout: Layout, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as refused:
+        retrieve(layout, "--user", "\udcff")
+    assert refused.value.code == 2
+    assert "is not UTF-8" in capsys.readouterr().err
+
+
 def test_json_is_one_object_with_the_whole_answer(layout: Layout, capsys: pytest.CaptureFixture[str]) -> None:
     serve(layout, tiny_base(layout))
     assert retrieve(layout, "--user", "u1", "-k", "2", "--json") == 0
