@@ -109,6 +109,10 @@ class WrongParent(FreshetError):
     """A delta was offered to a state that it was not made from: another base, another parent, or with a gap."""
 
 
+class FoldDiffers(FreshetError):
+    """A chain holds something else than what its samples fold to: a law is broken, or the bits are of another CPU."""
+
+
 class LogChanged(OperatorError):
     """The topic is not the one that the chain was made from: another id, another partition count."""
 

@@ -78,9 +78,11 @@ def newest(layout: Layout, topic: str | None = None) -> OpenBase:
     found = [base for base in not_refused(layout, topic) if state(layout, base) in (None, "ready")]
     if not found:
         of_topic = f" of topic {topic!r}" if topic else ""
+        others = ", ".join(sorted({base.manifest.topic for base in not_refused(layout)} - {topic}))
         raise MissingInput(
             f"no base{of_topic} under {layout.bases()}",
-            hint="Train one: `freshet trainer retrain --day ...`; `freshet trainer rebase` says if one is under way.",
+            hint="Train one: `freshet trainer retrain --day ...`; `freshet trainer rebase` says if one is under way."
+            + (f" There are bases of other topics: {others}." if others else ""),
         )
     return found[-1]
 

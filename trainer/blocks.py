@@ -41,6 +41,11 @@ class BlockCutter:
             left, self._rest = self._rest, self._rest.part(len(self._rest), len(self._rest))
             yield left
 
+    def through(self, samples: SampleColumns, watermark: int) -> Iterator[SampleColumns]:
+        """Yield the blocks that are complete when these samples have come and the watermark has reached `watermark`."""
+        yield from self.add(samples)
+        yield from self.leave(watermark)
+
     def _starts(self, samples: SampleColumns) -> list[int]:
         """Return where blocks begin: at a new bucket, and each `size` samples within one."""
         buckets = samples.watermarks // self._bucket_ms

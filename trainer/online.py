@@ -127,7 +127,7 @@ class OnlineWorker:
             beyond = shard.watermark > until
             samples = shard.samples.before(until) if beyond else shard.samples
             watermark = min(shard.watermark, until)
-            for block in (*self._cutter.add(samples), *self._cutter.leave(watermark)):
+            for block in self._cutter.through(samples, watermark):
                 yield from self._cross(int(block.watermarks[0]), committed)
                 reach("deltas.block.before")
                 self._learner.learn(block, Served(self.head.number if self.head else 0, self.watermark))

@@ -15,6 +15,7 @@ from streams.metrics import WorkerCollector
 from streams.settings import StreamsSettings
 from streams.vitals import Vitals
 from tests.support.source_tree import ROOT
+from trainer.explanation import Answer, AnswerItem, Click, Explanation, Fit, LeftItem, RowFacts, ScoreParts
 
 TEXT = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
 
@@ -32,7 +33,11 @@ def test_every_alert_asks_for_a_metric_that_there_is() -> None:
     assert asked == made
 
 
-@pytest.mark.parametrize("struct", [PartitionFacts, ShardFacts, StateFacts, Entries, Health, PartitionHealth])
+STREAMS = [PartitionFacts, ShardFacts, StateFacts, Entries, Health, PartitionHealth]
+EXPLAIN = [Explanation, Click, Fit, RowFacts, Answer, AnswerItem, LeftItem, ScoreParts]
+
+
+@pytest.mark.parametrize("struct", STREAMS + EXPLAIN)
 def test_every_key_of_an_answer_is_named(struct: type[msgspec.Struct]) -> None:
     assert [f.encode_name for f in msgspec.structs.fields(struct) if f"`{f.encode_name}`" not in TEXT] == []
 
