@@ -18,7 +18,7 @@ class Limits(SettingsTable):
     norm_factor: float = Field(20.0, gt=0)
     most_at_cap: float = Field(0.05, ge=0, le=1)
     most_common_norm: float = Field(100.0, gt=0)
-    most_degrees: float = Field(60.0, gt=0, le=180)
+    most_degrees: float = Field(75.0, gt=0, le=180)
     touched_factor: float = Field(4.0, gt=1)
     forecast_from: int = Field(5, ge=1)
     forecast_rows: int = Field(100, ge=0)
