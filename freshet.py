@@ -41,7 +41,7 @@ COMMANDS = (
     Command("trainer rebase", "trainer.commands_night", "rebase", "move the online update onto a new base"),
     Command("trainer nightly", "trainer.commands_night", "nightly", "the night in one command"),
     Command("trainer explain", "trainer.commands_explain", "explain", "which clicks made a user's row and answer"),
-    Command("trainer import", "", "", "bring your own two-tower model"),
+    Command("trainer import", "trainer.commands_import", "import_model", "bring your own two-tower model"),
     Command("publish once", "publisher.commands", "once", "publish what is new as the next served version"),
     Command("publish run", "publisher.commands", "run", "publish every interval until stopped"),
     Command("publish rollback", "publisher.commands", "rollback", "serve an earlier version again"),

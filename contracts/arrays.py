@@ -124,6 +124,11 @@ class Arrays:
         except (SafetensorError, ValueError, KeyError) as error:
             raise Corrupt(what, f"its header ({error})") from None
 
+    @property
+    def names(self) -> set[str]:
+        """The names of all arrays, a text column's two among them."""
+        return set(self._arrays)
+
     def texts(self, name: str) -> list[str]:
         """Return a text column."""
         return self.text_column(name)[:]

@@ -33,6 +33,7 @@ MANIFEST = "base.json"
 CONTENT = "content.safetensors"
 DENSE, USERS, ITEMS, TREND = "dense.safetensors", "users.safetensors", "items.safetensors", "trend.safetensors"
 USER_TOWER, USER_TOWER_INT8, ITEM_TOWER = "user_tower.onnx", "user_tower_int8.onnx", "item_tower.onnx"
+CONTEXT_ENCODER, IMPORT = "context_encoder.onnx", "import.json"  # of a model that somebody else trained
 
 
 Count = Annotated[int, Meta(ge=1)]
@@ -195,6 +196,10 @@ class OpenBase:
         if named is None or sealed.digest(data) != named.sha256:
             raise Corrupt(str(path), "its digest")
         return data
+
+    def has(self, name: str) -> bool:
+        """Return whether the base has a file of this name."""
+        return any(file.name == name for file in self.manifest.files)
 
     def sha256(self, name: str) -> str:
         """Return the digest of one file as the manifest names it."""

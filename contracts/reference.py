@@ -38,7 +38,7 @@ def pack_reference(common: Floats, table: RowTable) -> bytes:
 
 def reference_of(base: OpenBase) -> Reference | None:
     """Return a base's reference, None for a base that was made without one. Raises `Corrupt`."""
-    if not any(file.name == REFERENCE for file in base.manifest.files):
+    if not base.has(REFERENCE):
         return None
     arrays = Arrays(base.file(REFERENCE), REFERENCE)
     width, users = base.manifest.towers.width, arrays.texts("users")

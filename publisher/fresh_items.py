@@ -38,9 +38,10 @@ def fresh_items(base: OpenBase, catalogue: Catalogue) -> FreshItems:
 
 def _vectors(base: OpenBase, spec: FeatureSpec, new: list[str], catalogue: Catalogue) -> Floats:
     codes, numbers = FeatureEncoder(spec).encode([catalogue.items[item].content for item in new])
-    embeddings = _expected(base, spec, codes)
     session = _session(base)
     names = {given.name for given in session.get_inputs()}
+    foreign = "id_embedding" not in names  # an imported tower looks at the content alone
+    embeddings = base.items.embeddings[:0] if foreign else _expected(base, spec, codes)
     parts = []
     for first in range(0, len(new), BATCH):
         span = slice(first, first + BATCH)

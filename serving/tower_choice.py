@@ -32,7 +32,7 @@ def choose(base: OpenBase, catalogue: Catalogue, wanted: Precision, threads: int
     full = UserTower(base, threads)
     if wanted == "fp32":
         return ChosenTower(full, "fp32")
-    if not any(file.name == USER_TOWER_INT8 for file in base.manifest.files):
+    if not base.has(USER_TOWER_INT8):
         return ChosenTower(full, "fp32, for the base has no INT8 tower")
     small = UserTower(base, threads, "int8")
     loss = recall_loss(base, catalogue, full, small)

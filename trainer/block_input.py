@@ -6,14 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from contracts import bases
 from contracts.arrays import Flags, Floats, Integers
 from contracts.bases import OpenBase
 from contracts.events import Context
-from contracts.features import FeatureEncoder
 from trainer.block_fold import LARGEST
+from trainer.context_encoder import context_encoder
 from trainer.shard_feed import SampleColumns
-from trainer.towers import UserTower, load
 
 
 @dataclass(frozen=True)
@@ -34,34 +32,12 @@ class EncodedBlock:
     usable: Flags
 
 
-class ContextTower:
-    """MLP(context) of a frozen user tower, in numpy; zeros for a tower without features."""
-
-    def __init__(self, tower: UserTower) -> None:
-        self._features = FeatureEncoder(tower.towers.context)
-        self._width = tower.towers.width
-        weights = {name: value.numpy(force=True) for name, value in tower.state_dict().items()}
-        self._offsets, self._table = tower.features.offsets, weights["features.table.weight"]
-        self._layers = [(weights[f"mlp.{at}.weight"].T, weights[f"mlp.{at}.bias"]) for at in (0, 2) if len(weights) > 1]
-
-    def vectors(self, contexts: list[Context]) -> Floats:
-        """Return float32 [n, d]."""
-        if not self._layers:
-            return np.zeros((len(contexts), self._width), np.float32)
-        codes, numbers = self._features.encode(contexts)
-        embedded = self._table[codes + self._offsets].reshape(len(contexts), -1)
-        (first, first_bias), (second, second_bias) = self._layers
-        hidden = np.maximum(np.concatenate([embedded, numbers], axis=1) @ first + first_bias, np.float32(0))
-        return np.asarray(hidden @ second + second_bias, dtype=np.float32)
-
-
 class BlockEncoder:
     """Encodes blocks with the features, items and frozen user tower of one base."""
 
     def __init__(self, base: OpenBase) -> None:
         self._size = base.manifest.online.block_samples
-        self.tower = load(base.manifest.towers, base.file(bases.DENSE), bases.DENSE).user
-        self._context = ContextTower(self.tower)
+        self.context = context_encoder(base)
         self._item_at = {item: at for at, item in enumerate(base.items.ids)}
 
     def encode(self, samples: SampleColumns) -> EncodedBlock:
@@ -70,7 +46,7 @@ class BlockEncoder:
         user_at = [user_positions.setdefault(user, len(user_positions)) for user in samples.users]
         targets = self._padded([self._item_at.get(item, -1) for item in samples.items], -1)
         with np.errstate(over="ignore", invalid="ignore"):
-            context = self._context.vectors(samples.contexts + [Context()] * (self._size - len(samples)))
+            context = self.context.vectors(samples.contexts + [Context()] * (self._size - len(samples)))
             finite = np.vecdot(context, context) < LARGEST
         context[~finite] = 0.0
         known = targets >= 0

@@ -35,21 +35,24 @@ from trainer.training_days import open_topic
 
 MINUTE_MS = 60_000
 FIRST_K = 20
+CALIBRATION = "calibration.json"
 ERRORS = 2.0
 
 
 @dataclass(frozen=True)
 class Trial:
-    """What is tried: online settings, and the scale of the base's own rows."""
+    """What is tried: online settings, the scale of the base's own rows, and what all its scores are multiplied by."""
 
     online: OnlineSettings
     own_scale: float
+    sharpness: float = 1.0
 
     def changed(self, change: dict[str, float]) -> Trial:
-        """Return the trial with some settings changed; `own_scale` is one of them."""
-        rest = {name: value for name, value in change.items() if name != "own_scale"}
-        scale = change.get("own_scale", self.own_scale)
-        return Trial(msgspec.structs.replace(self.online, **rest), scale)
+        """Return the trial with some settings changed; `own_scale` and `sharpness` are among them."""
+        of_base = {"own_scale": self.own_scale, "sharpness": self.sharpness}
+        rest = {name: value for name, value in change.items() if name not in of_base}
+        here = {name: change.get(name, value) for name, value in of_base.items()}
+        return Trial(msgspec.structs.replace(self.online, **rest), **here)
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,10 @@ class Tried:
 
 @dataclass(frozen=True)
 class Yesterday:
-    """What is folded onto what: `day` (YYYY-MM-DD) of a topic onto a base whose last day is `before`."""
+    """What is folded onto what: `day` (YYYY-MM-DD) of a topic onto a base whose last day is `before`.
+
+    `bases`: where the base lies, if not in the run folder.
+    """
 
     layout: Layout
     topic: str
@@ -72,10 +78,11 @@ class Yesterday:
     day: str
     zone: str
     interval_ms: int
+    bases: Layout | None = None
 
     def stage(self) -> Stage:
         """Read both days and set the base up."""
-        topic, base = open_topic(self.layout, self.topic), BaseStore(self.layout).open(self.base_id)
+        topic, base = open_topic(self.layout, self.topic), BaseStore(self.bases or self.layout).open(self.base_id)
         before, day = (read_log_day(topic, name, self.zone) for name in (self.before, self.day))
         return set_up(base, [before], day, (base.manifest.partitions, self.interval_ms))
 
@@ -104,6 +111,9 @@ OWN: Grid = (
     [{"own_scale": scale} for scale in (0.0, 0.1, 0.3, 1.0)],
 )
 EVERYTHING: Grid = (*TREND, *COMMON, *HALF_LIFE, *OWN, *COMMON)  # own rows change what the common one is worth
+SHARPNESS: Grid = ([{"sharpness": factor} for factor in (1.0, 0.1, 0.3, 3.0, 10.0, 30.0)],)
+FINER: Grid = ([{"common_step": step} for step in (0.0, 0.01, 0.03, 0.1, 0.3, 1.0, 2.0)],)
+OF_IMPORTS: Grid = (*TREND, *SHARPNESS, *HALF_LIFE, *FINER, *OWN, *FINER)  # as it is first: scores have any scale
 ROWS_ALONE: Grid = ([NO_TREND], *COMMON, *OWN)
 
 
@@ -165,7 +175,7 @@ def _best(found: Sequence[Tried], users: Integers, sceptical: bool) -> Tried:
 
 def tried(stage: Stage, trial: Trial) -> Tried:
     """Fold the stage's day under a trial and judge it."""
-    ground = stage.ground.scaled(trial.own_scale)
+    ground = stage.ground.scaled(trial.own_scale).sharpened(trial.sharpness)
     judged = judge_one(LearningRows(ground, trial.online), stage.day)
     found = hits([judged], FIRST_K)[counted(stage)]
     return Tried(trial, float(found.mean()) if len(found) else 0.0, found)

@@ -37,7 +37,7 @@ class DayStatistics(msgspec.Struct, frozen=True):
 
 def of_base(base: OpenBase | None) -> list[DayStatistics]:
     """Return the statistics of the days of a base's lineage; none where it has no such file. Raises `Corrupt`."""
-    if base is None or all(file.name != STATISTICS for file in base.manifest.files):
+    if base is None or not base.has(STATISTICS):
         return []
     try:
         return msgspec.json.decode(base.file(STATISTICS), type=list[DayStatistics])

@@ -91,13 +91,18 @@ def quantised(model: bytes) -> bytes:
 
 def run(model: bytes, id_embedding: Floats, codes: Integers, numbers: Floats) -> Floats:
     """Run an exported tower on rows; inputs that it does not have are left out."""
+    found = session(model)
+    given = {"id_embedding": id_embedding, "codes": codes, "numbers": numbers}
+    feed = {each.name: given[each.name] for each in found.get_inputs()}
+    return np.asarray(found.run(None, feed)[0], dtype=np.float32)
+
+
+def session(model: bytes) -> onnxruntime.InferenceSession:
+    """Return what runs an ONNX model on one thread. Raises what ONNX Runtime raises, classes of its own."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    given = {"id_embedding": id_embedding, "codes": codes, "numbers": numbers}
-    feed = {each.name: given[each.name] for each in session.get_inputs()}
-    return np.asarray(session.run(None, feed)[0], dtype=np.float32)
+    options.log_severity_level = 4
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
 def checked(

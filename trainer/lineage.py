@@ -8,7 +8,7 @@ import numpy as np
 
 from contracts import rebases
 from contracts.arrays import Arrays, pack
-from contracts.bases import Base, BaseStore, OpenBase
+from contracts.bases import IMPORT, Base, BaseStore, OpenBase
 from contracts.days import bounds
 from contracts.errors import UsageError
 from contracts.layout import Layout
@@ -23,15 +23,21 @@ def choose_parent(layout: Layout, topic: Topic, wanted: str, first_day: str, zon
     """Return the base to start from, None for from scratch; `newest` takes, of those that end before
     `first_day` and were not refused, the one that reaches furthest.
 
-    Raises `MissingInput` for an unknown id, `UsageError` for a base of another log or one that has seen that day.
+    Imported ones have no lineage. Raises `MissingInput` for an unknown id, `UsageError` for one of those, for a base of
+    another log or one that has seen that day.
     """
     if wanted == FROM_SCRATCH:
         return None
     start, _ = bounds(first_day, zone)
     if wanted == NEWEST:
-        standing = rebases.not_refused(layout, topic.name)
-        return next((base for base in reversed(standing) if _is_before(base.manifest, topic, start)), None)
+        trained = (base for base in reversed(rebases.not_refused(layout, topic.name)) if not base.has(IMPORT))
+        return next((base for base in trained if _is_before(base.manifest, topic, start)), None)
     parent = BaseStore(layout).open(wanted)
+    if parent.has(IMPORT):
+        raise UsageError(
+            f"base {wanted} was imported: how to train it further only its owner knows",
+            hint="Retrain it where it was trained, and import it anew; or start a lineage with --from-scratch.",
+        )
     if not _is_before(parent.manifest, topic, start):
         raise UsageError(
             f"base {wanted} cannot be the parent of {first_day}: it has seen that day, or is of another log",
@@ -47,8 +53,8 @@ def check_contiguous(parent: OpenBase | None, days: Sequence[Day]) -> None:
     for day in days:
         if day.first != reached:
             raise UsageError(
-                f"between {before} and day {day.name} lie samples that no day of this retrain holds",
-                hint="Name every day since the parent's last one, in order, or give --from-scratch.",
+                f"between {before} and day {day.name} lie samples that none of the days named holds",
+                hint="Name every day, in order, since the parent's last one, or without a parent since the first.",
             )
         reached, before = day.next, day.name
 

@@ -38,7 +38,7 @@ from contracts.features import FeatureSpec
 from contracts.layout import Layout
 from contracts.reference import REFERENCE, pack_reference
 from trainer import export, item_content, lineage
-from trainer.calibration import EVERYTHING, Calibration, Trial, Trials, Yesterday, nothing, search
+from trainer.calibration import CALIBRATION, EVERYTHING, Calibration, Trial, Trials, Yesterday, nothing, search
 from trainer.day_scan import Scan
 from trainer.day_statistics import STATISTICS, DayStatistics, of_base, packed, require_sound
 from trainer.epoch import NO_ROWS, Scattered, TrainingRows
@@ -50,7 +50,6 @@ from trainer.training_days import Day, Topic, day_chunks, find_day, open_topic, 
 from trainer.translation import Translation
 
 Progress = Callable[[str, int, int], None]
-CALIBRATION = "calibration.json"
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts import bases, crash, deltas
 from contracts.bases import BaseStore, OpenBase
 from contracts.deltas import Changes, compacted
+from contracts.events import Context
 from contracts.layout import Layout
 from tests.support.shards import Log, ShardWriter, by_partition
 from tests.support.tastes import DAY_MS, MIDNIGHT, Tastes, write_tastes
@@ -63,12 +63,12 @@ def test_dense_parameters_item_vectors_and_biases_are_bit_identical_after_an_onl
     held = [part.copy() for part in parts]
     rows = {user: row.own.copy() for user, row in base.rows.items()}
     worker = OnlineWorker(layout, base, "events", 0, small_settings())
-    tower = worker.tools.encoder.tower
-    dense = {name: value.clone() for name, value in tower.state_dict().items()}
+    encoder, context = worker.tools.encoder.context, [Context({"device": "phone"}, {"hour": 7.0})]
+    vectors = encoder.vectors(context)
     worker.advance()
     worker.close()
-    assert all(torch.equal(value, dense[name]) for name, value in tower.state_dict().items())
-    assert dense
+    assert np.array_equal(encoder.vectors(context), vectors)
+    assert vectors.any()
     assert {file.name: base.file(file.name) for file in base.manifest.files} == before
     assert bases.DENSE in before
     assert all(np.array_equal(then, now) for then, now in zip(held, parts, strict=True))

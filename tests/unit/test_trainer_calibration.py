@@ -13,9 +13,8 @@ from contracts.bases import OnlineSettings
 from contracts.layout import Layout
 from tests.support.tastes import DAYS, Tastes, write_tastes
 from tests.support.trained import small_settings, train
-from trainer.calibration import COMMON, EVERYTHING, OWN, TREND, Grid, Trial, Tried, search
+from trainer.calibration import CALIBRATION, COMMON, EVERYTHING, OWN, TREND, Grid, Trial, Tried, search
 from trainer.lineage import NEWEST
-from trainer.retrain import CALIBRATION
 
 CLICKS = 4000
 START = Trial(OnlineSettings(), 0.3)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import msgspec
 
-from contracts.bases import OnlineSettings
+from contracts.bases import IMPORT, OnlineSettings
 from trainer.calibration import Trial
 from trainer.evaluation.all_parameters import AllParameters
 from trainer.evaluation.clicks import Arm
@@ -97,7 +97,7 @@ def makers(stage: Stage, choices: Choices, seed: int, quick: bool) -> dict[str, 
         **{name: _learning(*each) for name, each in learned.items()},
         **{swap: _swapped(learned[name], seed) for name, swap in SWAPS.items()},
     }
-    return found if quick else {**found, **_slow(stage, choices, seed)}
+    return found if quick else {**found, **_all_parameters(stage, seed), **_slow(stage, choices, seed)}
 
 
 def _learning(ground: Ground, online: OnlineSettings) -> Callable[[], Arm]:
@@ -109,11 +109,17 @@ def _swapped(learned: tuple[Ground, OnlineSettings], seed: int) -> Callable[[], 
     return lambda: LearningRows(replace(ground, folding=swapped(ground.folding, seed)), online)
 
 
+def _all_parameters(stage: Stage, seed: int) -> Mapping[str, Callable[[], Arm]]:
+    """Of an imported model nobody here can train the dense layers."""
+    if stage.ground.base.has(IMPORT):
+        return {}
+    return {ALL_PARAMETERS: lambda: AllParameters(stage.ground, stage.row_at, seed)}
+
+
 def _slow(stage: Stage, choices: Choices, seed: int) -> Mapping[str, Callable[[], Arm]]:
     history, vectors = stage.history, stage.ground.base.items.vectors
     factors = fitted(history, seed)
     return {
-        ALL_PARAMETERS: lambda: AllParameters(stage.ground, stage.row_at, seed),
         "session_mean": lambda: SessionMean(history, vectors),
         "item_neighbours": lambda: ItemNeighbours(history),
         "user_neighbours": lambda: UserNeighbours(history),

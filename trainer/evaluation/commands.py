@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,7 @@ class EvaluateArguments:
     log: tuple[str, ...]
     base: str
     test: str
+    imported: str
     zone: str | None
     interval_ms: int
     partitions: int
@@ -71,6 +73,7 @@ def parse_evaluate(argv: Sequence[str]) -> EvaluateArguments:
         tuple(log) if log or not given.root else (),
         given.base,
         given.test,
+        given.imported,
         given.day_zone,
         given.interval,
         given.partitions,
@@ -85,7 +88,9 @@ def parse_evaluate(argv: Sequence[str]) -> EvaluateArguments:
 def _add_days(made: argparse.ArgumentParser) -> None:
     """Add the options that say what of the log is judged."""
     made.add_argument("--topic", default="events", help="whose shards to read and write (default: events)")
-    made.add_argument("--base", default="", metavar="FIRST..LAST", help="days of the base (default: 7 before --test)")
+    base = made.add_mutually_exclusive_group()
+    base.add_argument("--base", default="", metavar="FIRST..LAST", help="days of the base (default: 7 before --test)")
+    base.add_argument("--imported", default="", metavar="ID", help="an imported base, judged on the day after its cut")
     made.add_argument(
         "--test",
         default="",
@@ -104,8 +109,9 @@ def evaluate(argv: Sequence[str]) -> int:
     arguments = parse_evaluate(argv)
     if (arguments.log or not arguments.layout.shards(arguments.topic, 0).exists()) and (code := _replay(arguments)):
         return code
+    from contracts.bases import BaseStore
     from contracts.catalogue import read_catalogue
-    from trainer.evaluation import report, results
+    from trainer.evaluation import imported, report, results
     from trainer.evaluation.protocol import EvaluationPlan, run_seed
     from trainer.evaluation.split import split
     from trainer.evaluation.summary import summarise
@@ -113,8 +119,12 @@ def evaluate(argv: Sequence[str]) -> int:
     from trainer.training_days import open_topic
 
     settings = _settings(arguments)
-    topic, block_ms = open_topic(arguments.layout, arguments.topic), settings.online.block_ms
-    parts = split(topic, settings.day_zone, (arguments.base, arguments.test), block_ms)
+    base = BaseStore(arguments.layout).open(arguments.imported) if arguments.imported else None
+    if base:
+        parts = imported.parts(base, (arguments.topic, settings.day_zone, arguments.test))
+    else:
+        topic, block_ms = open_topic(arguments.layout, arguments.topic), settings.online.block_ms
+        parts = split(topic, settings.day_zone, (arguments.base, arguments.test), block_ms)
     plan = EvaluationPlan(
         arguments.layout,
         arguments.topic,
@@ -127,7 +137,8 @@ def evaluate(argv: Sequence[str]) -> int:
         read_catalogue(arguments.items) if arguments.items else None,
     )
     with DayBars() as bars:
-        runs = [run_seed(plan, seed, bars.advance) for seed in seeds]
+        run = partial(imported.run_seed, base=base) if base else run_seed
+        runs = [run(plan, seed, progress=bars.advance) for seed in seeds]
     found = summarise(plan, arguments.layout.root.name, runs)
     date = days.last_date(parts.test, settings.day_zone)
     page = arguments.report or arguments.layout.root / f"evaluation-{date}.html"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -49,6 +49,14 @@ class Folding:
     homes: Integers
     windows: tuple[tuple[PlacedBlock, ...], ...]
     partitions: int
+
+    def lengthened(self, times: np.float32) -> Folding:
+        """Return the same with all context vectors multiplied."""
+        windows = tuple(
+            tuple(replace(each, block=replace(each.block, context=each.block.context * times)) for each in blocks)
+            for blocks in self.windows
+        )
+        return replace(self, contexts=self.contexts * times, windows=windows)
 
 
 def read_log_day(topic: Topic, name: str, zone: str) -> LogDay:

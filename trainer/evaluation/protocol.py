@@ -8,7 +8,7 @@ day, with the base of the night before; how much of yesterday's popularity is mi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -62,6 +62,11 @@ class EvaluationPlan:
         """How often is published."""
         return self.settings.publish_interval_ms
 
+    @property
+    def folds(self) -> tuple[int, int]:
+        """By how many partitions the day is folded, and how often (ms) is published."""
+        return self.partitions, self.interval_ms
+
 
 @dataclass(frozen=True)
 class SeedRun:
@@ -88,13 +93,17 @@ def run_seed(plan: EvaluationPlan, seed: int, progress: Progress = QUIET) -> See
         # Step 2: what controls and peers need chosen
         choices = _choose(plan, nights, days, partial(progress, f"{label}choose for controls and peers"))
         # Step 3: the test day
-        stage = set_up(nights[-1], days[:-1], days[-1], (plan.partitions, plan.interval_ms))
-        judged = {}
-        arms = makers(stage, choices, seed, plan.quick)
-        for number, (name, make) in enumerate(arms.items(), start=1):
-            judged[name] = judge_one(make(), stage.day)
-            progress(f"{label}judge the arms", number, len(arms))
-    return SeedRun(seed, stage, choices, judged)
+        stage = set_up(nights[-1], days[:-1], days[-1], plan.folds)
+        return judge(stage, choices, (seed, plan.quick), partial(progress, f"{label}judge the arms"))
+
+
+def judge(stage: Stage, choices: Choices, how: tuple[int, bool], progress: Callable[[int, int], None]) -> SeedRun:
+    """Judge every arm on a stage; `how`: the seed, and whether to be quick."""
+    judged, arms = {}, makers(stage, choices, *how)
+    for number, (name, make) in enumerate(arms.items(), start=1):
+        judged[name] = judge_one(make(), stage.day)
+        progress(number, len(arms))
+    return SeedRun(how[0], stage, choices, judged)
 
 
 def _nights(plan: EvaluationPlan, seed: int, progress: Progress) -> Iterator[OpenBase]:
@@ -120,18 +129,30 @@ def _choose(
     fresh = Trial(manifest.online, manifest.own_scale)
     if len(nights) == 1:
         return Choices(fresh, fresh, 1.0, 1.0)
-    folds = (plan.partitions, plan.interval_ms)
+    stages = (set_up(nights[at], days[: at + 1], days[at + 1], plan.folds) for at in range(len(nights) - 1))
+    before, day = plan.base_days[-2:]
+    return choose(plan, fresh, stages, (nights[-2].manifest.base_id, before, day), progress)
+
+
+def choose(
+    plan: EvaluationPlan,
+    fresh: Trial,
+    stages: Iterable[Stage],
+    last: tuple[str, str, str],
+    progress: Callable[[int, int], None],
+) -> Choices:
+    """Return what controls and peers are given: weights by `stages` of earlier bases, steps by the `last` of them.
+
+    `last`: the id of that base, its own last day, and the day after.
+    """
     frozen, als = np.zeros(len(WEIGHTS)), np.zeros(len(WEIGHTS))
-    for at in range(len(nights) - 1):
-        stage = set_up(nights[at], days[: at + 1], days[at + 1], folds)
+    for stage in stages:
         frozen += _found(FrozenRows(stage.ground.scaled(fresh.own_scale)), stage)
         if not plan.quick:
             from trainer.evaluation.ials import FrozenALS, fitted
 
             als += _found(FrozenALS(stage.history, fitted(stage.history, plan.seeds[0])), stage)
-    (before, day), base_id = plan.base_days[-2:], nights[-2].manifest.base_id
-    zone = plan.settings.day_zone
-    with Trials(Yesterday(plan.layout, plan.topic, base_id, before, day, zone, plan.interval_ms)) as trials:
+    with Trials(Yesterday(plan.layout, plan.topic, *last, plan.settings.day_zone, plan.interval_ms)) as trials:
         rows = search(trials, fresh, ROWS_ALONE, progress).chosen
     return Choices(fresh, rows, *(WEIGHTS[int(np.argmax(each))] for each in (frozen, als)))
 

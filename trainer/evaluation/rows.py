@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import msgspec
 import numpy as np
 
 from contracts.arrays import Doubles, Floats, Integers
@@ -43,6 +44,20 @@ class Ground:
     def scaled(self, own_scale: float) -> Ground:
         """Return the same with own rows of the base times `own_scale`."""
         return replace(self, base=self.base.told(own_scale=own_scale))
+
+    def sharpened(self, factor: float) -> Ground:
+        """Return the same with all scores of the base, user . item and biases, times `factor`."""
+        if factor == 1.0:
+            return self
+        base, times = self.base, np.float32(factor)
+        towers, own_scale, common, folding = base.manifest.towers, base.manifest.own_scale, base.common, self.folding
+        if towers.score == "cosine":
+            towers = msgspec.structs.replace(towers, temperature=towers.temperature / factor)
+        else:
+            own_scale, common, folding = own_scale * factor, common * times, folding.lengthened(times)
+        told = base.told(towers=towers, own_scale=own_scale)
+        vars(told).update(common=common, items=replace(base.items, biases=base.items.biases * times))
+        return replace(self, base=told, folding=folding)
 
 
 class FrozenRows:

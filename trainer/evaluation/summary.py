@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 
 from contracts.arrays import Flags, Floats
+from contracts.bases import IMPORT
 from trainer import lineage
 from trainer.evaluation.arms import (
     ALL_PARAMETERS,
@@ -34,6 +35,7 @@ from trainer.evaluation.results import (
     slice_result,
 )
 from trainer.evaluation.slices import hours, slices
+from trainer.importing.record import of_base as imported
 
 COMPARED_SLICES = ("all", "active", "active_new")
 SHOWN_ITEMS, NEAREST = 12, 5
@@ -113,10 +115,15 @@ def _captured(arms: Mapping[str, ArmResult], best: str) -> float | None:
 def _settings(plan: EvaluationPlan, run: SeedRun) -> SeedSettings:
     manifest, rows = run.base.manifest, run.choices.without_trend
     chosen = {**msgspec.structs.asdict(rows.online), "own_scale": rows.own_scale}
-    calibrated = len(plan.base_days) > 1 and plan.settings.retrain.calibrate
     online = msgspec.structs.asdict(manifest.online)
-    day = plan.base_days[-1] if calibrated else ""
-    return SeedSettings(run.seed, manifest.base_id, day, online, manifest.own_scale, chosen)
+    return SeedSettings(run.seed, manifest.base_id, _calibrated_on(plan, run), online, manifest.own_scale, chosen)
+
+
+def _calibrated_on(plan: EvaluationPlan, run: SeedRun) -> str:
+    if run.base.has(IMPORT):
+        return imported(run.base).calibrated_on
+    calibrated = len(plan.base_days) > 1 and plan.settings.retrain.calibrate
+    return plan.base_days[-1] if calibrated else ""
 
 
 def _neighbours(run: SeedRun) -> tuple[Neighbour, ...]:
