@@ -37,6 +37,10 @@ class Row:
         facts = (self.clicks, self.last_event_time, self.ring) == (other.clicks, other.last_event_time, other.ring)
         return facts and np.array_equal(self.own, other.own)
 
+    def age(self, now: int) -> int | None:
+        """Return how long before `now` (ms) the last click was; None where none is known, as of an imported row."""
+        return now - self.last_event_time if self.clicks else None
+
     __hash__ = None  # type: ignore[assignment]  # of a row with an array nobody makes a key
 
 

@@ -172,7 +172,7 @@ class ServedView:
             how=user.how,
             delta=user.delta,
             clicks=row.clicks if row else 0,
-            age_ms=self.shown.trend_time - row.last_event_time if row else None,
+            age_ms=row.age(self.shown.trend_time) if row else None,
             search=search,
             items=items,
             milliseconds=milliseconds,

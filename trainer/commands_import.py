@@ -61,16 +61,7 @@ def parse_import(argv: Sequence[str]) -> ImportArguments:
         help="a day that the model has seen, or a span FROM/TO; repeat it, in order: the last one ends at the cut",
     )
     made.add_argument("--day-zone", help="time zone of the days, e.g. America/Sao_Paulo (default: the setting)")
-    made.add_argument("--items", type=Path, required=True, metavar="FILE", help=FILES["items"])
-    for name in ("users", "features", "item_tower"):
-        made.add_argument(f"--{name.replace('_', '-')}", type=Path, metavar="FILE", help=FILES[name])
-    one = made.add_mutually_exclusive_group()
-    for name, text in TOWERS.items():
-        one.add_argument(f"--{name.replace('_', '-')}", type=Path, metavar="FILE", help=text)
-    made.add_argument("--score", choices=sorted(TEMPERATURES), default="cosine", help="how it scores (default: cosine)")
-    made.add_argument(
-        "--temperature", type=_temperature, help="what scores are divided by (default: 0.1 for cosine, 1 for dot)"
-    )
+    _add_model(made)
     settings = made.add_mutually_exclusive_group()
     settings.add_argument(
         "--calibrate-on",
@@ -91,6 +82,20 @@ def parse_import(argv: Sequence[str]) -> ImportArguments:
         given.temperature or TEMPERATURES[given.score],
         given.calibrate_on,
         given.settings_of,
+    )
+
+
+def _add_model(made: argparse.ArgumentParser) -> None:
+    """Add the options that say what the model is."""
+    made.add_argument("--items", type=Path, required=True, metavar="FILE", help=FILES["items"])
+    for name in ("users", "features", "item_tower"):
+        made.add_argument(f"--{name.replace('_', '-')}", type=Path, metavar="FILE", help=FILES[name])
+    one = made.add_mutually_exclusive_group()
+    for name, text in TOWERS.items():
+        one.add_argument(f"--{name.replace('_', '-')}", type=Path, metavar="FILE", help=text)
+    made.add_argument("--score", choices=sorted(TEMPERATURES), default="cosine", help="how it scores (default: cosine)")
+    made.add_argument(
+        "--temperature", type=_temperature, help="what scores are divided by (default: 0.1 for cosine, 1 for dot)"
     )
 
 

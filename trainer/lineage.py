@@ -53,7 +53,7 @@ def check_contiguous(parent: OpenBase | None, days: Sequence[Day]) -> None:
     for day in days:
         if day.first != reached:
             raise UsageError(
-                f"between {before} and day {day.name} lie samples that none of the days named holds",
+                f"between {before} and day {day.name} lie samples that no day of these holds",
                 hint="Name every day, in order, since the parent's last one, or without a parent since the first.",
             )
         reached, before = day.next, day.name

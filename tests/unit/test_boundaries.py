@@ -51,6 +51,7 @@ CONFINED = {
     "google": ["contracts/example.py", "streams/attach/protobuf.py"],
     "crc32c": ["contracts/framing.py"],
     "safetensors": ["contracts/arrays.py"],
+    "pyarrow": ["trainer/importing/parquet.py"],
 }
 
 # What the image of a stage must do without.

@@ -53,6 +53,7 @@ SEQUENCES = {
     "Full retrain": ("trainer/retrain.py", None),
     "The night": ("trainer/nightly.py", None),
     "Rebase": ("trainer/rebase.py", None),
+    "Import": ("trainer/importing/run.py", None),
     "Promotion": ("publisher/promotion.py", "publish_once"),
     "Retiring": ("publisher/retention.py", "retire"),
     "Sinks": ("publisher/sinks.py", "follow"),

@@ -19,6 +19,7 @@ from contracts.layout import Layout
 
 if TYPE_CHECKING:
     from contracts.bases import OpenBase
+    from trainer.evaluation.protocol import EvaluationPlan
     from trainer.evaluation.results import Evaluation
     from trainer.settings import TrainerSettings
 
@@ -109,13 +110,35 @@ def evaluate(argv: Sequence[str]) -> int:
     arguments = parse_evaluate(argv)
     if (arguments.log or not arguments.layout.shards(arguments.topic, 0).exists()) and (code := _replay(arguments)):
         return code
-    from contracts.bases import BaseStore
-    from contracts.catalogue import read_catalogue
     from trainer.evaluation import imported, report, results
-    from trainer.evaluation.protocol import EvaluationPlan, run_seed
-    from trainer.evaluation.split import split
+    from trainer.evaluation.protocol import run_seed
     from trainer.evaluation.summary import summarise
     from trainer.progress import DayBars
+
+    plan, base = _planned(arguments)
+    run = partial(imported.run_seed, base=base) if base else run_seed
+    with DayBars() as bars:
+        runs = [run(plan, seed, progress=bars.advance) for seed in plan.seeds]
+    found = summarise(plan, arguments.layout.root.name, runs)
+    date = days.last_date(plan.test_day, plan.settings.day_zone)
+    page = arguments.report or arguments.layout.root / f"evaluation-{date}.html"
+    for path, data in ((arguments.json, results.encode(found)), (page, report.page(found).encode())):
+        if path:
+            durable.make_directory(path.parent)
+            durable.replace_file(path, data)
+    _print(found, report.headline(found), page)
+    for note in _strange_days(runs[0].base, plan.settings):
+        print(note, file=sys.stderr)
+    return 0
+
+
+def _planned(arguments: EvaluateArguments) -> tuple[EvaluationPlan, OpenBase | None]:
+    """Return what is judged, and the imported base that is, if it is one."""
+    from contracts.bases import BaseStore
+    from contracts.catalogue import read_catalogue
+    from trainer.evaluation import imported
+    from trainer.evaluation.protocol import EvaluationPlan
+    from trainer.evaluation.split import split
     from trainer.training_days import open_topic
 
     settings = _settings(arguments)
@@ -131,25 +154,12 @@ def evaluate(argv: Sequence[str]) -> int:
         parts.base,
         parts.test,
         arguments.partitions,
-        seeds := tuple(range(1, arguments.seeds + 1)),
+        tuple(range(1, arguments.seeds + 1)),
         arguments.quick,
         settings,
         read_catalogue(arguments.items) if arguments.items else None,
     )
-    with DayBars() as bars:
-        run = partial(imported.run_seed, base=base) if base else run_seed
-        runs = [run(plan, seed, progress=bars.advance) for seed in seeds]
-    found = summarise(plan, arguments.layout.root.name, runs)
-    date = days.last_date(parts.test, settings.day_zone)
-    page = arguments.report or arguments.layout.root / f"evaluation-{date}.html"
-    for path, data in ((arguments.json, results.encode(found)), (page, report.page(found).encode())):
-        if path:
-            durable.make_directory(path.parent)
-            durable.replace_file(path, data)
-    _print(found, report.headline(found), page)
-    for note in _strange_days(runs[0].base, settings):
-        print(note, file=sys.stderr)
-    return 0
+    return plan, base
 
 
 def _strange_days(base: OpenBase, settings: TrainerSettings) -> Iterator[str]:
