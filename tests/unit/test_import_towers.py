@@ -110,7 +110,8 @@ def model(
     """A small encoder: numbers times a weight; `codes` are an input that nothing looks at."""
     weight = numpy_helper.from_array(np.ones((1, WIDTH), np.float32), "weight")
     made = nodes or [helper.make_node("MatMul", ["numbers", "weight"], ["context"], domain=domain)]
-    inputs = {"codes": codes, "numbers": (TensorProto.FLOAT, ["n", 1]), **(more or {})}
+    numbers: tuple[int, list[str | int | None]] = (TensorProto.FLOAT, ["n", 1])
+    inputs = {"codes": codes, "numbers": numbers, **(more or {})}
     graph = helper.make_graph(
         made,
         "encoder",

@@ -29,11 +29,22 @@ from serving.settings import ServingSettings
 from serving.user_tower import UserTower
 from tests.support.tastes import DAYS, Tastes, write_tastes
 from tests.support.trained import fold, small_settings, train
-from tests.support.two_towers import CONTEXT, WIDTH, Encoder, Foreign, Tower, export, write_features, write_model
+from tests.support.two_towers import (
+    CONTEXT,
+    WIDTH,
+    Encoder,
+    Foreign,
+    Tower,
+    export,
+    write_features,
+    write_model,
+    write_vectors,
+)
 from trainer import lineage
 from trainer.calibration import CALIBRATION
 from trainer.commands_import import import_model
 from trainer.context_encoder import context_encoder
+from trainer.digest import online_digest, overlay
 from trainer.evaluation import results
 from trainer.evaluation.clicks import Asked
 from trainer.evaluation.commands import evaluate
@@ -212,8 +223,6 @@ def test_rows_learn_online_are_published_and_answer(root: Path, model: Foreign, 
 def test_two_online_runs_on_an_imported_base_give_the_same_bits(
     root: Path, model: Foreign, encoder: Path, tmp_path: Path
 ) -> None:
-    from trainer.digest import online_digest
-
     base = imported(root, model, "--context-encoder", str(encoder))
     shutil.copytree(root, tmp_path / "other")
     other = BaseStore(Layout(tmp_path / "other")).open(base.manifest.base_id)
@@ -315,6 +324,38 @@ def test_factors_of_implicit_are_imported_learn_and_answer(
     clicked = {sample.item_id for sample in TASTES.samples() if sample.user_id == "u3.0"}
     assert (answer.how, answer.base_id) == ("own row", base_id)
     assert not clicked & {item.item_id for item in answer.items}
+
+
+def test_widths_that_do_not_fit_each_other_are_refused_by_file(
+    root: Path, model: Foreign, encoder: Path, tmp_path: Path
+) -> None:
+    narrow = write_vectors(tmp_path / "narrow.safetensors", ITEMS, model.vectors[:, :4])
+    with pytest.raises(UsageError, match=r"users.safetensors: rows of width 16, where .*narrow.safetensors has"):
+        imported(root, replace(model, items=narrow))
+    with pytest.raises(UsageError, match=r"context.onnx answers with vectors of width 16, and the items' have 4"):
+        imported(root, replace(model, items=narrow, users=narrow), "--context-encoder", str(encoder))
+    with pytest.raises(UsageError, match=r"context.onnx has no input id_embedding"):
+        imported(root, model, "--user-tower", str(encoder))
+    tower = export(Tower("added"), tmp_path / "tower.onnx", WIDTH)
+    with pytest.raises(UsageError, match=r"tower.onnx takes rows of width 16, and the users' have 4"):
+        imported(root, replace(model, users=narrow), "--user-tower", str(tower))
+    with pytest.raises(UsageError, match=r"takes 1 codes, where --features describes 0"):
+        no_features = tmp_path / "features.json"
+        no_features.write_text("{}")
+        imported(root, replace(model, features=no_features), "--user-tower", str(tower))
+
+
+def test_a_model_without_user_rows_begins_with_none_and_learns_them(root: Path, model: Foreign) -> None:
+    words = ["--root", str(root), "--day", DAYS[0], "--items", str(model.items)]
+    assert import_model(words) == 0
+    (base_id,) = BaseStore(Layout(root)).ids()
+    base = BaseStore(Layout(root)).open(base_id)
+    assert not base.common.any()
+    assert not base.rows.own.any()
+    fold(Layout(root), base)
+    found, _ = overlay(Layout(root), base, 0)
+    assert found is not None
+    assert found.common.any()
 
 
 def test_the_example_of_the_document_is_imported(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
