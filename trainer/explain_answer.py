@@ -14,13 +14,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from contracts import bases, item_space, trend
+from contracts import item_space, trend
 from contracts.arrays import Doubles, Floats
 from contracts.bases import OpenBase
 from contracts.events import Context
-from trainer.block_input import ContextTower
+from trainer.context_encoder import context_encoder
 from trainer.explanation import Answer, AnswerItem, LeftItem, ScoreParts
-from trainer.towers import TINY, load, queries
+from trainer.towers import TINY, queries
 
 CAUSES = ("night", "ring", "trend", "common row", "own row")
 
@@ -73,8 +73,7 @@ class Ranker:
         self._base, self._towers, self._online = base, towers, online
         self._vectors = item_space.item_vectors(base.items, towers, online.bias_weight)
         self._at = {item: at for at, item in enumerate(base.items.ids)}
-        tower = load(towers, base.file(bases.DENSE), bases.DENSE).user
-        self._context: Floats = ContextTower(tower).vectors([Context()])[0]
+        self._context: Floats = context_encoder(base).vectors([Context()])[0]
 
     def trend(self, counts: Mapping[str, float], now: int) -> TrendNow:
         """Return what forward-decayed `counts` of everybody add to scores at `now` (ms)."""

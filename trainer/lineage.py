@@ -33,17 +33,22 @@ def choose_parent(layout: Layout, topic: Topic, wanted: str, first_day: str, zon
         trained = (base for base in reversed(rebases.not_refused(layout, topic.name)) if not base.has(IMPORT))
         return next((base for base in trained if _is_before(base.manifest, topic, start)), None)
     parent = BaseStore(layout).open(wanted)
-    if parent.has(IMPORT):
-        raise UsageError(
-            f"base {wanted} was imported: how to train it further only its owner knows",
-            hint="Retrain it where it was trained, and import it anew; or start a lineage with --from-scratch.",
-        )
+    require_trained_here(parent)
     if not _is_before(parent.manifest, topic, start):
         raise UsageError(
             f"base {wanted} cannot be the parent of {first_day}: it has seen that day, or is of another log",
             hint="No sample is trained twice in one lineage: name an older base, or give --from-scratch.",
         )
     return parent
+
+
+def require_trained_here(base: OpenBase) -> None:
+    """Refuse an imported base: it has no lineage. Raises `UsageError`."""
+    if base.has(IMPORT):
+        raise UsageError(
+            f"base {base.manifest.base_id} was imported: how to train it further only its owner knows",
+            hint="Retrain it where it was trained, and import it anew: freshet trainer import.",
+        )
 
 
 def check_contiguous(parent: OpenBase | None, days: Sequence[Day]) -> None:

@@ -32,7 +32,7 @@ from contracts.nights import OVER, Night
 from trainer.branches import Branches
 from trainer.calibration import Yesterday
 from trainer.evaluation.day import read_log_day
-from trainer.lineage import FROM_SCRATCH
+from trainer.lineage import FROM_SCRATCH, require_trained_here
 from trainer.night_review import push_gates, review
 from trainer.rebase import Rebasing, announce, refuse
 from trainer.retrain import Progress, RetrainPlan, retrain
@@ -92,6 +92,8 @@ def _plan(order: NightOrder) -> Night | None:
     topic, zone = open_topic(order.layout, order.topic), order.settings.day_zone
     standing = rebases.not_refused(order.layout, order.topic)
     parent = standing[-1] if standing else None
+    if parent:
+        require_trained_here(parent)
     first = day_of(parent.manifest.cut_watermark, zone) if parent else _first_day(topic, zone)
     reached = min(head.body.watermark for chain in topic.chains if (head := chain.head()))
     days = tuple(_days_between(first, day_of(reached, zone)))

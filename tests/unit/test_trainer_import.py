@@ -14,6 +14,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import freshet
+from contracts import nights
 from contracts.bases import CONTEXT_ENCODER, DENSE, BaseStore, OpenBase
 from contracts.catalogue import Catalogue
 from contracts.errors import UsageError
@@ -52,6 +53,7 @@ from trainer.evaluation.day import read_log_day
 from trainer.evaluation.rows import FrozenRows, LearningRows
 from trainer.evaluation.stage import set_up
 from trainer.importing.record import of_base
+from trainer.nightly import NightOrder, nightly
 from trainer.training_days import open_topic
 
 TASTES = Tastes(days=3, users=60, clicks_per_day=900)
@@ -236,6 +238,13 @@ def test_a_retrain_goes_on_without_an_imported_base_and_refuses_it_by_name(root:
     assert train(Layout(root), DAYS[1]).manifest.parent == ""
     with pytest.raises(UsageError, match=r"was imported: how to train it further only its owner knows"):
         train(Layout(root), DAYS[1], parent=base.manifest.base_id)
+
+
+def test_a_night_on_an_imported_base_is_refused_before_it_is_planned(root: Path, model: Foreign) -> None:
+    imported(root, model)
+    with pytest.raises(UsageError, match=r"was imported: how to train it further only its owner knows"):
+        nightly(NightOrder(Layout(root), "events", small_settings(), "someone"))
+    assert nights.chain(Layout(root), "events").head() is None
 
 
 def test_new_items_get_the_vectors_of_the_content_tower(root: Path, model: Foreign, tmp_path: Path) -> None:
