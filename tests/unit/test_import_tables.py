@@ -61,7 +61,7 @@ FAULTY: dict[str, tuple[dict[str, np.ndarray], str]] = {
     "wide": (columns(IDS, np.zeros((3, 1025))), "vectors of width 1025"),
     "nan": (columns(IDS, np.array([[0, 1], [np.nan, 1], [1, 1]])), "the first that of 'ß', are not finite"),
     "huge": (columns(IDS, VECTORS * 1e6), "not finite, or of 1e\\+06 and more"),
-    "flat": (columns(IDS, np.zeros(3)), "column vectors is missing, or of another type or shape"),
+    "flat": (columns(IDS, np.zeros(3)), "column vectors is missing, damaged, or of another type or shape"),
     "numbers as ids": ({"ids": np.arange(3), "vectors": VECTORS}, "holds ids, which means nothing here"),
     "no vectors": (columns(IDS, VECTORS) | {"rows": VECTORS}, "holds rows, which means nothing here"),
     "integers": (columns(IDS, VECTORS) | {"vectors": np.zeros((3, 2), np.int64)}, "column vectors"),

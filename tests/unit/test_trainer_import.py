@@ -158,6 +158,24 @@ def test_a_turned_row_scores_as_in_the_tower_that_turns_it(root: Path, model: Fo
     assert of_base(base).folded
 
 
+def test_a_tower_without_context_shifts_the_common_row(root: Path, model: Foreign, tmp_path: Path) -> None:
+    dice = np.random.default_rng(4)
+    weight, bias = (dice.normal(size=shape).astype(np.float32) for shape in ((WIDTH, WIDTH), (WIDTH,)))
+    graph = helper.make_graph(
+        [helper.make_node("Gemm", ["id_embedding", "weight", "bias"], ["user"])],
+        "user",
+        [helper.make_tensor_value_info("id_embedding", TensorProto.FLOAT, ["n", WIDTH])],
+        [helper.make_tensor_value_info("user", TensorProto.FLOAT, ["n", WIDTH])],
+        [numpy_helper.from_array(weight, "weight"), numpy_helper.from_array(bias, "bias")],
+    )
+    made = helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 17)])
+    (tmp_path / "tower.onnx").write_bytes(made.SerializeToString())
+    base = imported(root, model, "--user-tower", str(tmp_path / "tower.onnx"), "--score", "dot")
+    assert base.manifest.towers.context == FeatureSpec()
+    wanted = (model.rows[:3] @ weight + bias) @ model.vectors.T
+    assert np.allclose(user_vectors(base, USERS[:3], SOME) @ base.items.vectors.T, wanted, atol=1e-3)
+
+
 def test_a_tower_that_is_not_linear_is_refused_and_nothing_is_written(
     root: Path, model: Foreign, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

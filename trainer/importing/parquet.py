@@ -29,6 +29,7 @@ def columns(path: Path, data: bytes, bias: str, most: int) -> tuple[list[str], F
         names = set(file.schema_arrow.names)
         _check_names(path, names, bias)
         table = file.read()
+        table.validate(full=True)  # text that is none, lists that overlap
     except (pa.ArrowException, OSError, ValueError) as error:
         raise UsageError(f"{path} is no parquet file: {str(error).splitlines()[0]}", hint=HINT) from None
     for name in names:

@@ -96,7 +96,7 @@ def _safetensors(path: Path, data: bytes, extra: str) -> Table:
         more = arrays.floats(extra, -1) if extra in arrays.names else None
     except Corrupt as error:
         raise UsageError(
-            f"{path} is not as it has to be: {error.where} is missing, or of another type or shape", hint=HOW
+            f"{path} does not fit: {error.where} is missing, damaged, or of another type or shape", hint=HOW
         ) from None
     return replace(found, biases=more) if extra == "biases" else replace(found, common=more)
 
