@@ -313,6 +313,30 @@ def test_a_model_is_calibrated_on_the_day_after_its_own_and_the_next_one_takes_i
 
 
 @pytest.mark.parametrize("score", ["cosine", "dot"])
+def test_online_rows_lift_a_model_that_somebody_else_trained_and_its_control_less(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, score: str
+) -> None:
+    monkeypatch.setenv("FRESHET_TRAINER_ONLINE__OWN_STEP", "0.3")
+    monkeypatch.setenv("FRESHET_TRAINER_ONLINE__LEARNING_TEMPERATURE", "1")
+    dice = np.random.default_rng(6)
+    topics = dice.normal(size=(TASTES.topics, WIDTH)).astype(np.float32)
+    vectors = np.repeat(topics, TASTES.items_per_topic, axis=0) + dice.normal(size=(len(ITEMS), WIDTH), scale=0.2)
+    rows = topics[[TASTES.topic_of(user, 0) for user in range(59)]]
+    model = replace(
+        write_model(tmp_path, USERS, ITEMS),
+        items=write_vectors(tmp_path / "items.safetensors", ITEMS, vectors),
+        users=write_vectors(tmp_path / "users.safetensors", USERS[:-1], rows),
+    )
+    base = imported(root, model, "--score", score)
+    words = ["--imported", base.manifest.base_id, "--json", str(tmp_path / "out")]
+    assert evaluate(["--root", str(root), "--quick", *words]) == 0
+    found = results.decode((tmp_path / "out").read_bytes(), "out")
+    recall = {name: arm.slices["active"].recall20.mean for name, arm in found.arms.items()}
+    assert recall["own"] > recall["own_swap"] + 0.1
+    assert recall["own"] > recall["frozen_raw"] + 0.1
+
+
+@pytest.mark.parametrize("score", ["cosine", "dot"])
 def test_sharpening_while_calibrating_is_what_another_temperature_imports(
     root: Path, model: Foreign, encoder: Path, score: str
 ) -> None:
