@@ -55,6 +55,7 @@ COMMANDS = (
 )
 
 EXTRAS = {"streams": "streams", "trainer": "trainer", "publisher": "publisher", "serving": "serving"}
+OWN_EXTRAS = {("streams", "pyarrow"): "parquet"}  # what an extra leaves to one of its own
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -96,6 +97,7 @@ def _call(command: Command, argv: Sequence[str]) -> int:
         return int(function(argv))
     except ModuleNotFoundError as error:
         extra = "evaluation" if command.words == "evaluate" else EXTRAS.get(command.module.partition(".")[0], "demo")
+        extra = OWN_EXTRAS.get((extra, (error.name or "").partition(".")[0]), extra)
         raise OperatorError(
             f"`freshet {command.words}` needs the package {error.name!r}, which is not installed",
             hint=f"Install it with: pip install 'freshet[{extra}]', or `make setup` in a checkout.",

@@ -185,7 +185,8 @@ def text_of(value: object) -> str:
 
 
 def _optional(row: Mapping[str, object], column: str) -> str:
-    return text_of(row.get(column) or "") if column else ""
+    value = row.get(column) if column else ""
+    return "" if value is None else text_of(value)
 
 
 def number_of(value: object) -> float:

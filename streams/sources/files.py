@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -31,6 +31,37 @@ def files_at(path: Path, *patterns: str) -> list[Path]:
             hint="Name the file itself after --data, or check --format.",
         )
     return found
+
+
+def split_files(path: Path, *names: str) -> tuple[Path, ...]:
+    """Return the file at `path`, or a folder's of one of these names, or those of its folders, training parts first.
+
+    Raises `MissingInput`.
+    """
+    if not path.is_dir():
+        return tuple(files_at(path))
+    if found := [file for name in names if (file := path / name).is_file()]:
+        return tuple(found)
+    parts = files_at(path, *(f"*/{name}" for name in names))
+    return tuple(sorted(parts, key=lambda file: ("train" not in file.parent.name, file)))
+
+
+def files_beside(files: Iterable[Path], *names: str) -> tuple[Path, ...]:
+    """Return the files of these names in the folders of `files`; where none of them has one, in those above them."""
+    folders = list(dict.fromkeys(file.parent for file in files))
+    for around in (folders, dict.fromkeys(folder.parent for folder in folders)):
+        if found := [file for folder in around for name in names if (file := folder / name).is_file()]:
+            return tuple(found)
+    return ()
+
+
+def beginning(path: Path, size: int) -> bytes:
+    """Return the first bytes of a file. Raises `MissingInput` where it cannot be read."""
+    try:
+        with path.open("rb") as stream:
+            return stream.read(size)
+    except OSError as error:
+        raise MissingInput(f"{path} cannot be read: {error.strerror or error}") from None
 
 
 def lines(path: Path) -> Iterator[bytes]:

@@ -12,7 +12,7 @@ from contracts.errors import UsageError
 from streams.sources.columns import TIME_UNITS
 from streams.sources.synthetic import SyntheticSettings
 
-Format = Literal["globo", "csv", "jsonl", "synthetic"]
+Format = Literal["globo", "mind", "ebnerd", "csv", "jsonl", "parquet", "synthetic"]
 
 
 _LONGEST_DISORDER = 86_400
@@ -36,16 +36,16 @@ def add_source_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options that `source_options` reads."""
     log = parser.add_argument_group("the log")
     log.add_argument(
-        "--data", type=Path, metavar="PATH", help="file or folder, plain or gzipped (default: a synthetic log)"
+        "--data", type=Path, metavar="PATH", help="file or folder, text also gzipped (default: a synthetic log)"
     )
     log.add_argument(
-        "--format", choices=get_args(Format), help="what it is (default: told from its name and first line)"
+        "--format", choices=get_args(Format), help="what it is (default: told from its name and beginning)"
     )
     log.add_argument(
         "--columns",
         default="",
         metavar="ROLE=NAME,...",
-        help="columns or keys of csv and jsonl: user, item, time; also ingest, request, event_id",
+        help="columns or keys of csv, jsonl and parquet: user, item, time; also ingest, request, event_id",
     )
     log.add_argument(
         "--context-columns", default="", metavar="[F=]NAME,...", help="columns of discrete context features"
@@ -54,7 +54,10 @@ def add_source_arguments(parser: argparse.ArgumentParser) -> None:
         "--number-columns", default="", metavar="[F=]NAME,...", help="columns of continuous context features"
     )
     log.add_argument(
-        "--time-unit", choices=TIME_UNITS, default="ms", help="what times count (default: ms; iso is text)"
+        "--time-unit",
+        choices=TIME_UNITS,
+        default="ms",
+        help="what times count (default: ms; iso is text; timestamps of parquet say it)",
     )
     log.add_argument(
         "--disorder-seconds", type=float, default=0.0, metavar="S", help="how far ingest time may go back (default: 0)"

@@ -43,6 +43,7 @@ CONTRACTS_MAY_IMPORT = {
 CONFINED = {
     "faust": [f"streams/{name}.py" for name in ("app", "agents", "owned", "scheduler", "transport")],
     "pymilvus": ["publisher/item_index.py", "publisher/milvus_sink.py", "serving/item_search.py"],
+    "pyarrow": ["streams/sources/arrow.py"],
     "torch": ["trainer/*"],
     "rocksdict": ["contracts/state_db.py"],
     "prometheus_client": ["streams/metrics.py", "streams/health.py", "serving/metrics.py", "serving/api.py"],
