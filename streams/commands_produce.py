@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
@@ -15,6 +16,8 @@ from contracts import command_line
 from contracts.days import bounds
 from contracts.errors import UsageError
 from streams.access import Access
+from streams.log_facts import must_change, notes, read_facts
+from streams.log_facts_text import print_facts
 from streams.produce import COMPRESSIONS, Held, Producer, ensure_topic, held, missing_from
 from streams.settings import StreamsSettings
 from streams.sources.open import open_source
@@ -38,13 +41,18 @@ class Job:
     tick_ms: int
     closing_ms: int
     append: bool
+    check: bool
+    json: bool
 
 
 def produce(argv: Sequence[str]) -> int:
     """`freshet produce`."""
     job = _job(_parser().parse_args(argv))
     counts: Counter[str] = Counter()
-    source = counted(_chosen(open_source(job.source), job), counts)
+    whole = _chosen(open_source(job.source), job)
+    if job.check:
+        return _check(whole, job.json)
+    source = counted(whole, counts)
     topic = ensure_topic(job.access, job.topic, job.partitions)
     before = held(job.access, topic)
     records = source.records(topic.partitions, job.tick_ms, job.closing_ms)
@@ -61,6 +69,27 @@ def produce(argv: Sequence[str]) -> int:
     return 0
 
 
+def _check(source: Source, as_json: bool) -> int:
+    """Say what the log holds; 2: a person has to change something before it can be used."""
+    with _bar() as bar:
+        task = bar.add_task(f"reading {source.name}", total=source.total)
+
+        def progress(count: int) -> None:
+            if count % _PROGRESS_EVENTS == 0:
+                bar.update(task, completed=count)
+
+        facts = read_facts(source, progress)
+        events = sum(facts.events.values()) + sum(facts.rejected.values())
+        bar.update(task, completed=events, total=events)
+    must, told = must_change(facts, source.sort_hint), notes(facts)
+    if as_json:
+        verdict = {"usable": not must, "must_change": must, "notes": told}
+        print(msgspec.json.encode(msgspec.to_builtins(facts) | verdict).decode())
+    else:
+        print_facts(facts, must, told)
+    return 2 if must else 0
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = command_line.bare_parser(
         "produce",
@@ -70,7 +99,9 @@ def _parser() -> argparse.ArgumentParser:
         "examples:\n"
         "  freshet produce --data clicks_2017-10-01.csv.gz --format globo\n"
         "  freshet produce --data log.csv --columns user=uid,item=article,time=ts --time-unit s\n"
-        "  freshet produce --seed 7 --mix 0.2 --topic tastes",
+        "  freshet produce --check --data MINDsmall_train/\n"
+        "  freshet produce --seed 7 --mix 0.2 --topic tastes\n\n"
+        "exit codes: 0 done, or a log that can be used; 2 a person has to change something, which is said",
     )
     add_source_arguments(parser)
     to = parser.add_argument_group("the topic")
@@ -79,6 +110,9 @@ def _parser() -> argparse.ArgumentParser:
     to.add_argument("--partitions", type=command_line.positive, metavar="N", help="of a new topic (default: 8)")
     to.add_argument("--compression", choices=COMPRESSIONS, default=COMPRESSIONS[0], help="(default: %(default)s)")
     to.add_argument("--append", action="store_true", help="write the whole log after what the topic holds")
+    look = parser.add_argument_group("before anything is sent")
+    look.add_argument("--check", action="store_true", help="only read the log, and say what it holds; needs no broker")
+    look.add_argument("--json", action="store_true", help="say it as JSON")
     part = parser.add_argument_group("which part of the log")
     part.add_argument("--day", nargs="+", action="extend", default=[], metavar="YYYY-MM-DD", help="only these days")
     part.add_argument("--limit", type=command_line.positive, metavar="N", help="only the first N events")
@@ -96,6 +130,8 @@ def _job(arguments: argparse.Namespace) -> Job:
     settings = StreamsSettings.load(**({"bootstrap": arguments.bootstrap} if arguments.bootstrap else {}))
     if arguments.closing_minutes < 0:
         raise UsageError("--closing-minutes is negative", hint="Say 0 to close nothing.")
+    if arguments.json and not arguments.check:
+        raise UsageError("--json goes with --check", hint="Say both, or neither.")
     return Job(
         source=source_options(arguments),
         days=frozenset(arguments.day),
@@ -107,6 +143,8 @@ def _job(arguments: argparse.Namespace) -> Job:
         tick_ms=settings.tick_seconds * 1000,
         closing_ms=arguments.closing_minutes * 60_000,
         append=arguments.append,
+        check=arguments.check,
+        json=arguments.json,
     )
 
 

@@ -49,6 +49,21 @@ class Source:
             raise Disorder(str(error), hint=self.sort_hint or error.hint) from None
 
 
+class DayTeller:
+    """Tells on which day (YYYY-MM-DD) of a zone a time falls, quickly for times that follow each other."""
+
+    def __init__(self, zone: str) -> None:
+        self._zone = zone
+        self._quarter, self._day = -1, ""
+
+    def of(self, time: int) -> str:
+        """Return the day of a time in ms."""
+        # A zone's offset is a multiple of a quarter of an hour: one look-up in so long is enough.
+        if time // 900_000 != self._quarter:
+            self._quarter, self._day = time // 900_000, day_of(time, self._zone)
+        return self._day
+
+
 def on_days(source: Source, days: frozenset[str]) -> Source:
     """Return the part of `source` that came in on the given days (YYYY-MM-DD in its day_zone); no days: all of it.
 
@@ -80,13 +95,11 @@ def counted(source: Source, counts: Counter[str]) -> Source:
 
 def _on_days(source: Source, days: frozenset[str]) -> Events:
     seen: set[str] = set()
-    quarter, day = -1, ""
+    teller, day = DayTeller(source.day_zone), ""
     for event in source.read():
         time = NO_TIME if isinstance(event, RawRecord) else event.ingest_time
-        # A zone's offset is a multiple of a quarter of an hour: one look-up in so long is enough.
-        if EARLIEST <= time < LATEST and time // 900_000 != quarter:
-            quarter = time // 900_000
-            day = day_of(time, source.day_zone)
+        if EARLIEST <= time < LATEST and day != teller.of(time):
+            day = teller.of(time)
             seen.add(day)
         if day in days:
             yield event
