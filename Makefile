@@ -20,7 +20,7 @@ help: ## this help
 
 setup: .venv/.demo ## the virtual environment .venv with the command .venv/bin/freshet
 
-demo: .venv/.demo ## a click's whole way, with a page of results: DATA=<file or folder> FORMAT=globo|csv|jsonl|synthetic SPEED=<times real time>
+demo: .venv/.demo ## a click's whole way, with a page of results: DATA=<file or folder> FORMAT=globo|mind|ebnerd|csv|jsonl|parquet|synthetic SPEED=<times real time>
 	@$(BIN)/freshet demo $(SOURCE) $(if $(SPEED),--speed $(SPEED)) $(ARGS)
 
 replay: .venv/.demo ## backfill one day into a run folder of its own: DAY=2017-10-05 DATA=... FORMAT=..., ARGS=--from-kafka for a topic

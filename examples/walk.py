@@ -103,6 +103,7 @@ class Walk:
     def _base(self, calendar: Calendar) -> Base:
         self._console.print("3  full retrain on the days before, shuffled, one epoch a day", highlight=False)
         words = ["--root", str(self._layout.root), "--topic", self._opened.topic.name, "--day-zone", calendar.zone]
+        words += ["--accept-day", self._source.uneven] if self._source.uneven else []
         *earlier, last = calendar.history
         if earlier:  # then the last one is a night like others: its online settings are calibrated
             first = [word for day in earlier for word in ("--day", day)]

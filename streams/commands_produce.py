@@ -6,15 +6,17 @@ import argparse
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from contracts import command_line
+from contracts import command_line, durable
 from contracts.days import bounds
 from contracts.errors import UsageError
+from contracts.events import Item, encode
 from streams.access import Access
 from streams.log_facts import must_change, notes, read_facts
 from streams.log_facts_text import print_facts
@@ -22,9 +24,17 @@ from streams.produce import COMPRESSIONS, Held, Producer, ensure_topic, held, mi
 from streams.settings import StreamsSettings
 from streams.sources.open import open_source
 from streams.sources.options import SourceOptions, add_source_arguments, source_options
-from streams.sources.source import Source, counted, limited, on_days
+from streams.sources.source import Source, counted, limited, on_days, with_items
 
 _PROGRESS_EVENTS = 2000
+
+
+@dataclass(frozen=True)
+class Check:
+    """A look at the log alone: as JSON or in words; `items`: the file to write its item events into."""
+
+    json: bool
+    items: Path | None
 
 
 @dataclass(frozen=True)
@@ -41,8 +51,7 @@ class Job:
     tick_ms: int
     closing_ms: int
     append: bool
-    check: bool
-    json: bool
+    check: Check | None
 
 
 def produce(argv: Sequence[str]) -> int:
@@ -51,7 +60,7 @@ def produce(argv: Sequence[str]) -> int:
     counts: Counter[str] = Counter()
     whole = _chosen(open_source(job.source), job)
     if job.check:
-        return _check(whole, job.json)
+        return _check(whole, job.check)
     source = counted(whole, counts)
     topic = ensure_topic(job.access, job.topic, job.partitions)
     before = held(job.access, topic)
@@ -69,8 +78,11 @@ def produce(argv: Sequence[str]) -> int:
     return 0
 
 
-def _check(source: Source, as_json: bool) -> int:
+def _check(source: Source, check: Check) -> int:
     """Say what the log holds; 2: a person has to change something before it can be used."""
+    items: dict[str, Item] = {}
+    if check.items is not None:
+        source = with_items(source, items)
     with _bar() as bar:
         task = bar.add_task(f"reading {source.name}", total=source.total)
 
@@ -82,12 +94,21 @@ def _check(source: Source, as_json: bool) -> int:
         events = sum(facts.events.values()) + sum(facts.rejected.values())
         bar.update(task, completed=events, total=events)
     must, told = must_change(facts, source.sort_hint), notes(facts)
-    if as_json:
+    if check.items is not None and not must:
+        _write_items(check.items, items)
+    if check.json:
         verdict = {"usable": not must, "must_change": must, "notes": told}
         print(msgspec.json.encode(msgspec.to_builtins(facts) | verdict).decode())
     else:
         print_facts(facts, must, told)
     return 2 if must else 0
+
+
+def _write_items(path: Path, items: dict[str, Item]) -> None:
+    try:
+        durable.replace_file(path, b"".join(encode(item) + b"\n" for item in items.values()))
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror or error}", hint="Check --items-to.") from None
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -113,6 +134,12 @@ def _parser() -> argparse.ArgumentParser:
     look = parser.add_argument_group("before anything is sent")
     look.add_argument("--check", action="store_true", help="only read the log, and say what it holds; needs no broker")
     look.add_argument("--json", action="store_true", help="say it as JSON")
+    look.add_argument(
+        "--items-to",
+        type=Path,
+        metavar="FILE",
+        help="write its item events there, for --items of trainer and publisher",
+    )
     part = parser.add_argument_group("which part of the log")
     part.add_argument("--day", nargs="+", action="extend", default=[], metavar="YYYY-MM-DD", help="only these days")
     part.add_argument("--limit", type=command_line.positive, metavar="N", help="only the first N events")
@@ -130,8 +157,9 @@ def _job(arguments: argparse.Namespace) -> Job:
     settings = StreamsSettings.load(**({"bootstrap": arguments.bootstrap} if arguments.bootstrap else {}))
     if arguments.closing_minutes < 0:
         raise UsageError("--closing-minutes is negative", hint="Say 0 to close nothing.")
-    if arguments.json and not arguments.check:
-        raise UsageError("--json goes with --check", hint="Say both, or neither.")
+    for name, given in (("--json", arguments.json), ("--items-to", arguments.items_to)):
+        if given and not arguments.check:
+            raise UsageError(f"{name} goes with --check", hint="Say both, or neither.")
     return Job(
         source=source_options(arguments),
         days=frozenset(arguments.day),
@@ -143,8 +171,7 @@ def _job(arguments: argparse.Namespace) -> Job:
         tick_ms=settings.tick_seconds * 1000,
         closing_ms=arguments.closing_minutes * 60_000,
         append=arguments.append,
-        check=arguments.check,
-        json=arguments.json,
+        check=Check(arguments.json, arguments.items_to) if arguments.check else None,
     )
 
 

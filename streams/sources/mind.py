@@ -4,9 +4,10 @@ One part (`behaviors.tsv`, `news.tsv`), or a folder with the folders of several 
 impression, the user, the time (`11/15/2019 8:55:22 AM`, taken as UTC), the user's history and what was shown, each with
 `-1` where it was clicked and `-0` where it was not.
 
-A history is a list of articles without times. Its clicks are spread in their order over the whole day (UTC) before the
-log's first, the same places for the same user each time, and each user's first history in the files is the one that
-counts. So they are all in the log before its first event, on a day of their own that `--day` can leave away.
+A history is a list of articles without times, clicked in the four weeks before the impressions, as the paper says. Its
+clicks are spread in their order over the 28 days (UTC) before the log's first day, in the same places for the same user
+each time; each user's first history in the files is the one that counts. So they are all in the log before its first
+event, on days of their own that `--day` can leave away.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ from streams.sources.impressions import (
 from streams.sources.source import Events
 
 BEHAVIORS, NEWS = ("behaviors.tsv", "behaviors.tsv.gz"), ("news.tsv", "news.tsv.gz")
+
+HISTORY_DAYS = 28
 
 _DAY_MS = 86_400_000
 _FIELDS, _NEWS_FIELDS = 5, 8
@@ -94,14 +97,14 @@ def read_mind(files: Files) -> Events:
                 if line.history and not gathered.has_history(user):
                     for time, item in zip(_places(user, len(line.history)), line.history, strict=True):
                         gathered.add_past(time, user, item)
-        day_before = gathered.first // _DAY_MS * _DAY_MS - _DAY_MS
-        yield from gathered.told(day_before, once(item for path in files.news for item in _read_news(path)))
+        since = (gathered.first // _DAY_MS - HISTORY_DAYS) * _DAY_MS
+        yield from gathered.told(since, once(item for path in files.news for item in _read_news(path)))
 
 
 def _places(user: str, count: int) -> Iterator[int]:
-    """Yield rising times of a day (ms) for the clicks of a user's history; other users' lie between them."""
+    """Yield rising times (ms, from 0) for the clicks of a user's history; other users' lie between them."""
     shift = zlib.crc32(user.encode()) / 2**32
-    return (int((place + shift) / count * _DAY_MS) for place in range(count))
+    return (int((place + shift) / count * HISTORY_DAYS * _DAY_MS) for place in range(count))
 
 
 def _read_lines(file_number: int, path: Path) -> Iterator[Line | RawRecord]:

@@ -19,6 +19,7 @@ _NAME_CHARACTERS = 40
 _JSONL = ("*.jsonl", "*.jsonl.gz", "*.ndjson", "*.ndjson.gz")
 _CSV = ("*.csv", "*.csv.gz", "*.tsv", "*.tsv.gz")
 _PARQUET = ("*.parquet",)
+_HISTORIES = "before the impressions come the histories of their users"
 _PARQUET_MAGIC = b"PAR1"
 _IMPRESSIONS: dict[Format, tuple[str, ...]] = {"mind": mind.BEHAVIORS, "ebnerd": ("behaviors.parquet",)}
 
@@ -112,6 +113,7 @@ def _mind(data: Path, options: SourceOptions) -> Source:
         day_zone="UTC",
         read=partial(mind.read_mind, files),
         files=files.behaviors + files.news,
+        uneven=_HISTORIES,
     )
 
 
@@ -127,6 +129,7 @@ def _ebnerd(data: Path, options: SourceOptions) -> Source:
         read=partial(ebnerd.read_ebnerd, files),
         total=ebnerd.events_in(files),
         files=files.behaviors + files.histories + files.articles,
+        uneven=_HISTORIES,
     )
 
 

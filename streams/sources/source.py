@@ -25,7 +25,8 @@ class Source:
     `name`: short, fit for topics and folders. `day_zone`: where its days begin. `total`: about how many events
     (for progress bars), None if unknown. `read` gives the same events in the same order each time.
     `sort_hint`: the sentence with the command that puts the log in order. `files`: what it is read from, none if it is
-    made up. `part`: which part of the log it is, empty for all of it.
+    made up. `part`: which part of the log it is, empty for all of it. `uneven`: why days of it are unlike those before
+    them, where that is known; a retrain asks for a reason.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Source:
     disorder_ms: int = 0
     files: tuple[Path, ...] = ()
     part: str = ""
+    uneven: str = ""
 
     def events(self) -> Events:
         """Yield the events from the start, bad rows as `RawRecord`. Raises `MissingInput` where a file is torn."""
@@ -88,6 +90,18 @@ def counted(source: Source, counts: Counter[str]) -> Source:
     def read() -> Events:
         for event in source.read():
             counts[_KINDS[type(event)]] += 1
+            yield event
+
+    return replace(source, read=read)
+
+
+def with_items(source: Source, items: dict[str, Item]) -> Source:
+    """Return `source` such that reading it puts the newest event of each item into `items`."""
+
+    def read() -> Events:
+        for event in source.read():
+            if isinstance(event, Item):
+                items[event.item_id] = event
             yield event
 
     return replace(source, read=read)

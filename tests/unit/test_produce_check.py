@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 import freshet
+from contracts.catalogue import read_catalogue
 from contracts.events import Click, Event, Item, Request, Shown, encode
-from tests.support.published import mind_line
+from tests.support.published import mind_line, news_line
 
 START = 1_507_000_000_000  # 2017-10-03 03:06:40 UTC
 HOUR, DAY = 3_600_000, 86_400_000
@@ -155,8 +156,23 @@ def test_rubbish_ends_with_a_sentence_a_hint_and_code_2(tmp_path: Path, name: st
     assert (code, out) == (2, "") and sentence and hint.strip()
 
 
-def test_json_alone_is_refused(tmp_path: Path) -> None:
+def test_the_items_of_a_log_are_written_as_a_catalogue(tmp_path: Path) -> None:
+    (tmp_path / "behaviors.tsv").write_text(mind_line(1, "U1", "11/15/2019 9:00:00 AM"))
+    (tmp_path / "news.tsv").write_text(news_line("N1") + news_line("N2", "news"))
+    code, _, error = run("--data", str(tmp_path), "--items-to", str(tmp_path / "items.jsonl"))
+    assert code == 0, error
+    found = read_catalogue(tmp_path / "items.jsonl").contents
+    assert {item: content.discrete["category"] for item, content in found.items()} == {"N1": "sports", "N2": "news"}
+
+
+def test_a_folder_that_is_not_there_for_the_items_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    code, _, error = run("--data", log(tmp_path, [click("u1", "i1", 0)]), "--items-to", str(tmp_path / "no" / "items"))
+    assert code == 2 and "freshet: " in error and "Traceback" not in error
+
+
+@pytest.mark.parametrize("option", [["--json"], ["--items-to", "x"]])
+def test_what_goes_with_check_alone_is_refused_without_it(option: list[str]) -> None:
     error = io.StringIO()
     with contextlib.redirect_stderr(error):
-        assert freshet.main(["produce", "--json"]) == 2
-    assert "--json goes with --check" in error.getvalue()
+        assert freshet.main(["produce", *option]) == 2
+    assert f"{option[0]} goes with --check" in error.getvalue()
