@@ -65,18 +65,13 @@ class ParquetTable:
                 f"{self.path}: column {name!r} holds {self.kinds[name]}, not {' or '.join(kinds)}", hint=hint
             )
 
-    def values_in(self, name: str) -> int:
-        """Return how many values a column holds, those in its lists counted one by one."""
-        groups, leaves = self._groups(), self._leaves([name])
-        return sum(int(group.column(leaf).num_values) for group in groups for leaf in leaves)
-
     def batches(self, names: list[str]) -> Iterator[list[list[Any]]]:
         """Yield the columns of some rows at a time, as lists in the order of `names`.
 
         Raises `MissingInput`, with the row, where the file turns out to be damaged.
         """
         done = 0
-        batches = self._file.iter_batches(self._batch_rows(names), columns=names, use_threads=False)
+        batches = self._file.iter_batches(self._batch_rows(), columns=names, use_threads=False)
         while True:
             with _named(self.path, f"is damaged after row {done}"):
                 batch = next(batches, None)
@@ -86,20 +81,11 @@ class ParquetTable:
             yield found
             done += batch.num_rows
 
-    def _batch_rows(self, names: list[str]) -> int:
-        leaves = self._leaves(names)
-        size = sum(int(group.column(leaf).total_uncompressed_size) for group in self._groups() for leaf in leaves)
-        return max(1, min(_BATCH_ROWS, _BATCH_BYTES * max(self.rows, 1) // max(size, 1)))
-
-    def _groups(self) -> list[Any]:
+    def _batch_rows(self) -> int:
+        # Not asked by the column: a damaged file's would end the process, and not as an exception.
         metadata = self._file.metadata
-        return [metadata.row_group(number) for number in range(metadata.num_row_groups)]
-
-    def _leaves(self, names: list[str]) -> list[int]:
-        """Return the numbers of the parquet columns that these columns are made of."""
-        schema = self._file.schema
-        paths = [schema.column(number).path for number in range(len(schema))]
-        return [number for number, path in enumerate(paths) for name in names if f"{path}.".startswith(f"{name}.")]
+        size = sum(int(metadata.row_group(number).total_byte_size) for number in range(metadata.num_row_groups))
+        return max(1, min(_BATCH_ROWS, _BATCH_BYTES * max(self.rows, 1) // max(size, 1)))
 
 
 @contextmanager

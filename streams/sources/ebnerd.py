@@ -83,10 +83,9 @@ def check_ebnerd(files: Files) -> None:
         _table(path, _ARTICLES)
 
 
-def events_in(files: Files) -> int:
-    """Return about how many events the files hold: each impression with one click, and all clicks of histories."""
-    past = sum(ParquetTable(path).values_in("article_id_fixed") for path in files.histories)
-    return past + sum(2 * ParquetTable(path).rows for path in files.behaviors)
+def events_in(files: Files) -> int | None:
+    """Return about how many events the files hold, one click an impression; None where there are histories too."""
+    return None if files.histories else sum(2 * ParquetTable(path).rows for path in files.behaviors)
 
 
 def read_ebnerd(files: Files) -> Events:
@@ -132,17 +131,18 @@ def _gather_history(gathered: Gathered, path: Path) -> None:
     for number, (user, times, items) in enumerate(rows_of(table, list(_HISTORY)), start=1):
         try:
             user_id, happened, clicked = text_of(user), _list(times), _ids(items)
-            check_id(user_id)
+            for name in (user_id, *clicked):
+                check_id(name)
             if len(happened) != len(clicked):
                 raise ValueError(f"{len(happened)} times for {len(clicked)} articles")
-            for item in clicked:
-                check_id(item)
+            if any(time is None or time < EARLIEST for time in happened):
+                raise ValueError("one of its times is null, or before 1990")
         except ValueError as error:
             gathered.add(bad_row(f"{path.name}: row {number}", str(error), repr((user, times, items))))
             continue
         if not gathered.has_history(user_id):
             for time, item in zip(happened, clicked, strict=True):
-                if time is not None and EARLIEST <= time < gathered.first:
+                if time < gathered.first:
                     gathered.add_past(time, user_id, item)
 
 

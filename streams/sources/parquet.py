@@ -23,13 +23,12 @@ _PLAIN = ("text", "whole", "number", "flag")
 
 def timed(paths: list[Path], columns: Columns) -> Columns:
     """Return the columns with the unit in which the files' times come. Raises `UsageError`, `MissingInput`."""
-    times = [name for name in (columns.time, columns.ingest) if name]
-    for path in paths:
-        table = ParquetTable(path)
+    times, tables = [name for name in (columns.time, columns.ingest) if name], [ParquetTable(path) for path in paths]
+    for table in tables:
         for name in columns.needed():
             hint = "Name its columns with --columns user=COLUMN,item=COLUMN,time=COLUMN."
             table.need(name, ("time", *_PLAIN) if name in times else _PLAIN, hint)
-    kinds = {ParquetTable(path).kinds[name] == "time" for path in paths for name in times}
+    kinds = {table.kinds[name] == "time" for table in tables for name in times}
     if len(kinds) > 1:
         raise UsageError(
             f"{' and '.join(times)} are timestamps in one place and numbers or text in another",

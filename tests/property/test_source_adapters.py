@@ -16,11 +16,16 @@ from hypothesis import strategies as st
 
 from contracts.errors import EventRejected, OperatorError
 from contracts.events import EARLIEST, Click, Event, Item, Request, decode, encode
+from contracts.samples import samples_of
+from streams.join import Windows
 from streams.log import RawRecord
+from streams.pipeline import Rotation
 from streams.sources import impressions
 from streams.sources.open import open_source
 from streams.sources.options import SourceOptions
 from streams.sources.time_order import TimeOrder
+from tests.support.folds import closed_shards
+from tests.support.logs import records
 from tests.support.published import ARTICLES, BEHAVIORS, HISTORY, impression, mind_line, news_line, write
 
 numbers = st.none() | st.integers(0, 6) | st.integers(0, 2**31 - 1)
@@ -155,3 +160,33 @@ def test_whatever_columns_parquet_holds_its_clicks_survive_the_wire_or_are_rejec
             assert isinstance(found, Click) and isinstance(event, Click)
             assert decode(encode(found)) == found  # in the precision of float32
             assert (found.user_id, found.item_id, found.event_time) == (event.user_id, event.item_id, event.event_time)
+
+
+@given(st.data())
+def test_a_parquet_file_that_is_cut_or_flipped_anywhere_is_read_or_refused_by_name(data: st.DataObject) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        path = write(Path(name) / "behaviors.parquet", BEHAVIORS, [impression(n, n % 7, n) for n in range(60)])
+        whole = bytearray(path.read_bytes())
+        for place in data.draw(st.lists(st.integers(1, len(whole)), max_size=3)):  # from the end: there is the footer
+            whole[-place] ^= 1 << data.draw(st.integers(0, 7))
+        path.write_bytes(whole[: data.draw(st.integers(0, len(whole)) | st.just(len(whole)))])
+        try:
+            judge(list(open_source(SourceOptions(data=path, format="ebnerd")).events()))
+        except OperatorError as error:
+            assert error.hint and "\n" not in str(error)
+
+
+@given(st.lists(shown, min_size=1, max_size=9))
+def test_what_was_shown_and_not_clicked_is_a_negative_of_no_sample(told_of: list[str]) -> None:
+    rows = [mind_line(n, f"U{n % 2}", f"1/3/1990 9:00:{n:02} AM", "N7", each) for n, each in enumerate(told_of)]
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name) / "behaviors.tsv"
+        path.write_text("".join([mind_line(99, "U1", "1/3/1990 8:00:00 AM"), *rows]))
+        source = open_source(SourceOptions(data=path))
+        values = [record.value for record in source.records(1)]
+        clicks = sum(isinstance(event, Click) for event in source.events())
+    log = records(values)
+    made = [sample for shard in closed_shards(log, Windows(), Rotation()) for sample in samples_of(shard.samples)]
+    assert len(made) == clicks
+    assert {sample.joined for sample in made} <= {"direct", "request"}
+    assert all(not sample.hard_negatives for sample in made)
