@@ -93,7 +93,7 @@ def _time(milliseconds: int, facts: LogFacts) -> str:
 
 def _plain(text: str) -> str:
     cut = text if len(text) <= _EXAMPLE_CHARACTERS else text[:_EXAMPLE_CHARACTERS] + "..."
-    return ascii(cut)[1:-1]
+    return cut.encode("unicode_escape").decode()
 
 
 def _line(label: str, text: str) -> None:

@@ -19,6 +19,7 @@ TIME_UNITS = ("ms", "s", "us", "iso")
 ROLES = ("user", "item", "time", "ingest", "request", "event_id")
 # A bad row keeps so much of its text; a dead letter keeps less.
 QUOTED_CHARACTERS = 4096
+TOLD_CHARACTERS = 160
 # So many first rows of a file say whether it is what it is taken for.
 PROBED = 20
 
@@ -156,7 +157,7 @@ def check_clicks(path: Path, first: Sequence[Event | RawRecord], columns: Column
     clicks = [row for row in first if isinstance(row, Click)]
     if not clicks and isinstance(first[0], RawRecord):
         raise UsageError(
-            f"{path} holds no clicks where they are looked for: {first[0].value.decode()}",
+            f"{path} holds no clicks where they are looked for: {told(first[0])}",
             hint="Check --columns and --time-unit (ms, s, us or iso).",
         )
     if not any(EARLIEST <= click.ingest_time < LATEST for click in clicks):
@@ -169,6 +170,11 @@ def check_clicks(path: Path, first: Sequence[Event | RawRecord], columns: Column
 def bad_row(where: str, reason: str, text: str) -> RawRecord:
     """Return the record that stands for a row that is no click: where it was, why, and its text. Never JSON."""
     return RawRecord(f"bad row: {where}: {reason}: {text[:QUOTED_CHARACTERS]}".encode(errors="replace"))
+
+
+def told(row: RawRecord) -> str:
+    """Return what a person is told of a bad row: its beginning in plain ASCII, as strangers wrote it."""
+    return row.value.decode(errors="replace")[:TOLD_CHARACTERS].encode("unicode_escape").decode()
 
 
 ABSENT = ("", None)

@@ -23,7 +23,7 @@ import msgspec
 from contracts.errors import MissingInput, UsageError
 from contracts.events import EARLIEST, LATEST, Click, Context, Item, Request, Shown
 from streams.log import RawRecord
-from streams.sources.columns import PROBED
+from streams.sources.columns import PROBED, told
 from streams.sources.source import Events
 from streams.sources.time_order import TimeOrder
 
@@ -84,7 +84,7 @@ def check_rows(path: Path, rows: Rows, hint: str) -> None:
     if not first:
         raise MissingInput(f"{path} holds no rows", hint="Check that it is the whole file.")
     if isinstance(first[0], RawRecord) and not any(isinstance(row, Row) for row in first):
-        raise UsageError(f"{path} holds no impressions where they are looked for: {first[0].value.decode()}", hint=hint)
+        raise UsageError(f"{path} holds no impressions where they are looked for: {told(first[0])}", hint=hint)
 
 
 class Gathered:
