@@ -43,7 +43,6 @@ CONTRACTS_MAY_IMPORT = {
 CONFINED = {
     "faust": [f"streams/{name}.py" for name in ("app", "agents", "owned", "scheduler", "transport")],
     "pymilvus": ["publisher/item_index.py", "publisher/milvus_sink.py", "serving/item_search.py"],
-    "pyarrow": ["streams/sources/arrow.py"],
     "torch": ["trainer/*"],
     "rocksdict": ["contracts/state_db.py"],
     "prometheus_client": ["streams/metrics.py", "streams/health.py", "serving/metrics.py", "serving/api.py"],
@@ -52,7 +51,7 @@ CONFINED = {
     "google": ["contracts/example.py", "streams/attach/protobuf.py"],
     "crc32c": ["contracts/framing.py"],
     "safetensors": ["contracts/arrays.py"],
-    "pyarrow": ["trainer/importing/parquet.py"],
+    "pyarrow": ["streams/sources/arrow.py", "trainer/importing/parquet.py"],
 }
 
 # What the image of a stage must do without.
