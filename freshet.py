@@ -27,7 +27,7 @@ COMMANDS = (
     Command(
         "status", "publisher.commands_versions", "status", "what is served, how fresh it is, from which log positions"
     ),
-    Command("doctor", "", "", "find what is wrong with an installation"),
+    Command("doctor", "infra.doctor.commands", "doctor", "say what is wrong with an installation, and what to do"),
     Command("streams worker", "streams.commands", "worker", "turn the events of a topic into committed shards"),
     Command(
         "streams replay", "streams.commands_replay", "replay", "fold a click log, or a part of a topic, into shards"

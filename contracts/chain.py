@@ -206,10 +206,11 @@ class Chain(Generic[Body]):
             return False
         return True
 
-    def verify(self, deep: bool = True) -> int:
+    def verify(self, deep: bool = True, proved: Callable[[Entry[Body]], None] = lambda entry: None) -> int:
         """Prove that the chain is contiguous, that every parent matches, and (`deep`) every data file's digest.
 
-        Returns how many manifests it holds. Raises `ChainBroken` or `Corrupt` at the first fault.
+        `proved` is told of each manifest. Returns how many manifests it holds. Raises `ChainBroken` or `Corrupt` at
+        the first fault.
         """
         parent, count = NO_PARENT, self.highest()
         for number in range(1, count + 1):
@@ -219,6 +220,7 @@ class Chain(Generic[Body]):
             if deep:
                 for file in entry.files:
                     self._read_data(file)
+            proved(entry)
             parent = entry.digest
         return count
 
@@ -241,11 +243,14 @@ class Chain(Generic[Body]):
 
     def highest(self) -> int:
         """Return the highest number in the directory, also behind a gap; `head_number` is quicker in a whole chain."""
+        return max(self.numbers(), default=0)
+
+    def numbers(self) -> list[int]:
+        """Return the numbers of all manifests in the directory, sorted; those of a whole chain are 1, 2, 3 …"""
         names = [path.name for path in self.directory.glob("*.json")] if self.directory.exists() else []
-        numbers = [
+        return sorted(
             number for name in names if (number := layout.numbered(name)) and name == layout.manifest_name(number)
-        ]
-        return max(numbers, default=0)
+        )
 
     def _exists(self, number: int) -> bool:
         return number > 0 and (self.directory / layout.manifest_name(number)).exists()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,10 @@ class Layout:
         """The file of the embedded vector store (Milvus Lite)."""
         return self.root / "items.db"
 
+    def probe(self, unique: str) -> Path:
+        """A file by which `freshet doctor` tries the disk, and which it deletes; hidden."""
+        return self.root / f".doctor.{unique}.probe"
+
     def worker_data(self, worker: str) -> Path:
         """Scratch folder of one stream worker process."""
         return self.root / "state" / "workers" / _safe(worker)
@@ -88,6 +92,12 @@ def numbered(name: str) -> int | None:
     """Return the chain number that a file name carries; None for temporary and foreign files."""
     digits = name[:20]
     return int(digits) if len(digits) == 20 and digits.isascii() and digits.isdigit() else None
+
+
+def names(folder: Path) -> list[str]:
+    """Return the names, as they were given, of what has a folder of its own in `folder`, sorted."""
+    found = folder.iterdir() if folder.is_dir() else ()
+    return sorted(unquote(path.name) for path in found if path.is_dir())
 
 
 def _safe(name: str) -> str:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -19,6 +20,33 @@ from pydantic_settings import (
 from contracts.errors import UsageError
 
 CONFIG_FOLDER = "FRESHET_CONFIG"
+
+
+def _redis(url: SecretStr) -> SecretStr:
+    _refuse_address(url.get_secret_value(), ("redis", "rediss", "unix"), _REDIS)
+    return url
+
+
+def _milvus(uri: str) -> str:
+    if not uri.endswith(".db"):
+        _refuse_address(uri, ("http", "https", "tcp", "unix"), f"{_MILVUS}, nor a file that ends in .db")
+    return uri
+
+
+def _refuse_address(text: str, schemes: tuple[str, ...], example: str) -> None:
+    """Refuse what the clients would raise errors of their own for; it is not repeated, for it may hold a password."""
+    try:
+        parts = urlsplit(text)
+        fine = parts.scheme in schemes and parts.port != 0
+    except ValueError:
+        fine = False
+    if text and not fine:
+        raise ValueError(f"it is no address like {example}")
+
+
+_REDIS, _MILVUS = "redis://host:6379/0", "http://host:19530"
+RedisUrl = Annotated[SecretStr, AfterValidator(_redis), Field(examples=[_REDIS])]
+MilvusUri = Annotated[str, AfterValidator(_milvus), Field(examples=[_MILVUS])]
 
 
 def config_folder() -> Path:
@@ -57,10 +85,11 @@ class StageSettings(BaseSettings):
         try:
             return cls(_env_prefix=prefix, **given)
         except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
+            first, *others = error.errors(include_url=False, include_input=False)
+            also = f"Also wrong: {', '.join(_key(other['loc']) for other in others)}. " if others else ""
             raise UsageError(
                 f"setting {_key(first['loc'])!r} of stage {cls.stage}: {_wrong(first['type'], first['msg'])}",
-                hint=f"See {config_folder() / (cls.stage + '.toml')} and the variables {prefix}*.",
+                hint=f"{also}See {config_folder() / (cls.stage + '.toml')} and the variables {prefix}*.",
             ) from None
         except SettingsError as error:
             raise UsageError(f"a variable {prefix}* cannot be read: {error}") from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
@@ -11,7 +12,7 @@ import msgspec
 
 from contracts import sample_decoding, samples
 from contracts.chain import Chain, Entry, decoder
-from contracts.errors import ChainBroken, Corrupt, UnknownSchema
+from contracts.errors import ChainBroken, Corrupt, FreshetError, UnknownSchema
 from contracts.layout import Layout
 from contracts.partitions import PARTITIONER
 from contracts.sample_columns import Columns
@@ -185,6 +186,16 @@ def partitions(layout: Layout, topic: str) -> list[int]:
     parent = layout.shards(topic, 0).parent
     found = (numbered_folder(path) for path in parent.iterdir()) if parent.is_dir() else ()
     return sorted(partition for partition in found if partition is not None)
+
+
+def readable_heads(layout: Layout, topic: str) -> dict[int, Shard]:
+    """Return the newest shard by partition, for whoever looks beside the work; what is damaged is left out."""
+    found = {}
+    for partition in partitions(layout, topic):
+        with suppress(FreshetError):
+            if head := chain(layout, topic, partition).head():
+                found[partition] = head.body
+    return found
 
 
 def numbered_folder(path: Path) -> int | None:

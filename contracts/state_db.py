@@ -6,6 +6,7 @@ It may be deleted at any time; whatever it holds can be rebuilt from the log and
 from __future__ import annotations
 
 import fcntl
+import os
 import shutil
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -180,10 +181,31 @@ class StateDB:
             raise OSError(f"the state in {self.directory} fails: {error}") from None
 
 
+def holder(directory: Path) -> int | None:
+    """Return the process that has a DB open; None for none that can be seen from here. Takes no lock itself.
+
+    Linux lists who holds which lock by device and inode: proc_locks(5). Raises `OSError` where it does not.
+    """
+    try:
+        found = _lock_file(directory).stat()
+    except FileNotFoundError:
+        return None
+    place = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}:{found.st_ino}"
+    for line in Path("/proc/locks").read_text(encoding="ascii").splitlines():
+        match line.split():
+            case [_, "FLOCK", _, _, process, where, *_] if where == place:
+                return int(process)
+    return None
+
+
+def _lock_file(directory: Path) -> Path:
+    return directory.with_name(f".{directory.name}.lock")
+
+
 def _locked(directory: Path) -> IO[bytes]:
     """Lock the name of a folder for this process, until the file is closed. Raises `StateHeld`."""
     durable.make_directory(directory.parent)
-    file = open(directory.with_name(f".{directory.name}.lock"), "ab")  # noqa: SIM115
+    file = open(_lock_file(directory), "ab")  # noqa: SIM115
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -59,6 +59,12 @@ def lost(uri: str, name: str) -> bool:
             return not client.has_collection(name)
     except MilvusException:
         return False
+
+
+def absent(uri: str, names: Iterable[str], timeout: float) -> list[str]:
+    """Return which of some collections a Milvus server does not hold. Raises `MissingServer`."""
+    with named_errors(uri), closing(MilvusClient(uri, timeout=timeout)) as client:
+        return [name for name in names if not client.has_collection(name)]
 
 
 class ItemIndex:

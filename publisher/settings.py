@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 from pydantic import Field, SecretStr
 
 from contracts.layout import Layout
-from contracts.settings import SettingsTable, StageSettings
+from contracts.settings import MilvusUri, RedisUrl, SettingsTable, StageSettings
 
 IndexKind = Literal["HNSW", "IVF_FLAT", "IVF_SQ8", "FLAT"]
 
@@ -30,7 +30,7 @@ class Limits(SettingsTable):
 class Sinks(SettingsTable):
     """Where else the served user rows are copied to; see `publisher.sinks`."""
 
-    redis_url: SecretStr = SecretStr("")
+    redis_url: RedisUrl = SecretStr("")
     milvus: bool = False
     prefix: str = Field("freshet_users", pattern=r"^[A-Za-z][A-Za-z0-9_:\-]{0,63}$")
     timeout_seconds: float = Field(10.0, gt=0)
@@ -42,7 +42,7 @@ class PublisherSettings(StageSettings):
     stage: ClassVar[str] = "publisher"
     shared_variables: ClassVar[dict[str, str]] = {"milvus_uri": "MILVUS_URI"}
 
-    milvus_uri: str = ""
+    milvus_uri: MilvusUri = ""
     index: IndexKind = "HNSW"
     hnsw_links: int = Field(default=24, ge=2, le=2048)
     hnsw_effort: int = Field(default=200, ge=8)

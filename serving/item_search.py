@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import numpy as np
@@ -87,7 +87,7 @@ class ItemSearch:
 
     def _connected(self) -> MilvusClient:
         """Connect, and have the collection in memory: a Milvus that was started again has let it go."""
-        if _is_file(self._uri) and not Path(self._uri).exists():
+        if is_file(self._uri) and not Path(self._uri).exists():
             raise MilvusException(message=f"there is no vector store {self._uri}")
         client = MilvusClient(self._uri, timeout=self._settings.timeout_seconds)
         client.load_collection(self._collection, timeout=self._settings.timeout_seconds)
@@ -98,14 +98,23 @@ class ItemSearch:
         return Found(self._exact.search(queries, k).rows, f"exact, for Milvus is away ({self._why_away})")
 
 
-def _is_file(uri: str) -> bool:
+def why_not(uri: str, collection: str, timeout: float) -> str:
+    """Ask a Milvus server for a collection, now; return why it could not be searched there, empty if it could."""
+    try:
+        with closing(MilvusClient(uri, timeout=timeout)) as client:
+            return "" if client.has_collection(collection) else f"it holds no {collection}"
+    except MilvusException as error:
+        return str(error.message).splitlines()[0]
+
+
+def is_file(uri: str) -> bool:
     """Say whether `uri` is a Milvus Lite file: pymilvus decides by the same ending."""
     return uri.endswith(".db")
 
 
 def _let_go(uri: str) -> None:
     """End this process's hold on a Milvus Lite file; who still searches in it here takes it up again."""
-    if _is_file(uri):
+    if is_file(uri):
         from milvus_lite.server_manager import server_manager_instance  # not needed, nor installed, beside a server
 
         server_manager_instance.release_server(uri)

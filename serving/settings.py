@@ -9,7 +9,7 @@ from pydantic import Field, SecretStr, model_validator
 
 from contracts.errors import MissingInput, UsageError
 from contracts.layout import Layout
-from contracts.settings import SettingsTable, StageSettings
+from contracts.settings import MilvusUri, RedisUrl, SettingsTable, StageSettings
 
 SERVED = "served"
 
@@ -29,7 +29,7 @@ class ServingSettings(StageSettings):
     shared_variables: ClassVar[dict[str, str]] = {"milvus_uri": "MILVUS_URI", "redis_url": "REDIS_URL"}
 
     search: Literal["milvus", "exact"] = "milvus"
-    milvus_uri: str = ""
+    milvus_uri: MilvusUri = ""
     hnsw_effort: int = Field(default=512, ge=1, le=32_768)
     ivf_probes: int = Field(default=32, ge=1, le=65_536)
     timeout_seconds: float = Field(default=5.0, gt=0)
@@ -37,7 +37,7 @@ class ServingSettings(StageSettings):
     tower: Literal["fp32", "int8"] = "fp32"
     tower_threads: int = Field(default=1, ge=1)
     cached_vectors: int = Field(default=10_000, ge=0)
-    redis_url: SecretStr = SecretStr("")
+    redis_url: RedisUrl = SecretStr("")
     redis_timeout_seconds: float = Field(default=0.05, gt=0)
     redis_keep_seconds: int = Field(default=3600, ge=1)
     refresh_seconds: float = Field(default=0.5, gt=0)

@@ -74,6 +74,14 @@ class SharedVectors:
         """Hold the values in Redis for as long as the setting says."""
         self._asked(lambda client: _set_all(client, values, self._seconds))
 
+    def why_away(self) -> str:
+        """Ask whether Redis is there, now; return why not, empty if it is."""
+        try:
+            self._client.ping()
+        except self._failures as error:
+            return type(error).__name__  # its text may hold the address, and with it a password
+        return ""
+
     def _asked(self, ask: Any) -> Any:
         if time.monotonic() < self._away_until:
             return None

@@ -37,11 +37,7 @@ def no_broker(access: Access, error: Exception, doing: str = "") -> OperatorErro
     deadline = time.monotonic() + _PATIENCE_S
     found: OperatorError | None = None
     for server in access.servers:
-        host, _, port = server.rpartition(":")
-        host = host.strip("[]")
-        if not port.isdigit() or not host:
-            return MissingServer(f"no Kafka broker at {access}: {error}", hint=_LOOK)
-        refusal = _asked(access, host, int(port))
+        refusal = asked(access, server)
         if isinstance(refusal, AccessRefused):
             return refusal
         found = found or refusal
@@ -69,8 +65,15 @@ def no_right(access: Access, doing: str) -> AccessRefused:
     )
 
 
+def asked(access: Access, server: str) -> OperatorError | None:
+    """Ask one broker, host:port, now; return what it refuses, None where it refuses nothing."""
+    host, _, port = server.rpartition(":")
+    if not port.isdigit() or not host:
+        return MissingServer(f"no Kafka broker at {access}: {server!r} is not host:port", hint=_LOOK)
+    return _asked(access, host.strip("[]"), int(port))
+
+
 def _asked(access: Access, host: str, port: int) -> OperatorError | None:
-    """Return what one broker refuses; None where it refuses nothing."""
     try:
         with socket.create_connection((host, port), timeout=3):
             pass

@@ -197,8 +197,8 @@ class PartitionWriter:
         self._committer, warm = commit.recover("shards", chain, state)
         head = self.committed
         if head:
-            _check_same_log(self._topic, head)
-            _check_same_windows(self._topic, head, self._windows)
+            check_same_log(self._topic, head)
+            check_same_windows(self._topic, head, self._windows)
             chain.remove_orphans()
         self._pipeline = self._warm(head) if warm and head else self._cold(head)
 
@@ -220,7 +220,8 @@ class PartitionWriter:
         return Pipeline(self._topic, self._partition, joiner, self._rotation, Start.after(head, marks))
 
 
-def _check_same_log(topic: Topic, head: Shard) -> None:
+def check_same_log(topic: Topic, head: Shard) -> None:
+    """Raise `LogChanged` unless a shard was made from this very topic, its users dealt to partitions as now."""
     if (head.topic_id, head.partitions) != (topic.topic_id, topic.partitions):
         raise LogChanged(
             f"the shards of {topic.name} were made from topic id {head.topic_id} with {head.partitions} partitions, "
@@ -234,7 +235,8 @@ def _check_same_log(topic: Topic, head: Shard) -> None:
         )
 
 
-def _check_same_windows(topic: Topic, head: Shard, windows: Windows) -> None:
+def check_same_windows(topic: Topic, head: Shard, windows: Windows) -> None:
+    """Raise `LogChanged` unless a shard was joined under these rules."""
     ours = windows.in_words()
     if head.windows not in (msgspec.UNSET, ours):
         other = {name: (rule, ours.get(name)) for name, rule in dict(head.windows).items() if rule != ours.get(name)}

@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
+from kafka.admin import ConfigResource, ConfigResourceType
 from kafka.errors import KafkaError, RetriableError, TopicAuthorizationFailedError
 
 from contracts.errors import LogLost, MissingInput, MissingServer
@@ -63,9 +64,22 @@ class Log:
 
     def span(self, partition: int) -> tuple[int, int]:
         """Return the first offset that the log of a partition still holds, and its next one, committed or not."""
-        with self._consumer(partition, "read_uncommitted") as (consumer, assigned):
-            start, end = consumer.beginning_offsets([assigned]), consumer.end_offsets([assigned])
-            return int(start[assigned]), int(end[assigned])
+        return self.spans([partition])[partition]
+
+    def spans(self, partitions: Sequence[int]) -> dict[int, tuple[int, int]]:
+        """Return the same of several partitions, by partition; at least one is asked for."""
+        with self._consumer(partitions[0], "read_uncommitted") as (consumer, _):
+            asked = [TopicPartition(self.topic, partition) for partition in partitions]
+            start, end = consumer.beginning_offsets(asked), consumer.end_offsets(asked)
+            return {one.partition: (int(start[one]), int(end[one])) for one in asked}
+
+    def retention_ms(self) -> int | None:
+        """Return for how long (ms) the topic keeps records; None: for ever, as far as time goes."""
+        resource = ConfigResource(ConfigResourceType.TOPIC, self.topic)
+        with self._admin(f"look at the settings of topic {self.topic!r}") as admin:
+            found = admin.describe_configs([resource], config_filter="all")["topic"][self.topic]
+        kept, policy = int(found["retention.ms"]["value"]), str(found["cleanup.policy"]["value"])
+        return kept if kept >= 0 and "delete" in policy else None
 
     def ends(self, partitions: Sequence[int]) -> dict[int, int]:
         """Return by partition the next offset that a reader of committed records may see; at least one is asked for."""

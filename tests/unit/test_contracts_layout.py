@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.layout import Layout, data_name, manifest_name, numbered
+from contracts.layout import Layout, data_name, manifest_name, names, numbered
 
 ROOT = Path("/run/root")
 LAYOUT = Layout(ROOT)
@@ -64,3 +64,11 @@ def test_a_name_gives_its_number_back(number: int) -> None:
 @pytest.mark.parametrize("name", ["", "README", ".00000000000000000001.json.tmp", "1.json", "²" * 20 + ".json"])
 def test_a_foreign_file_has_no_number(name: str) -> None:
     assert numbered(name) is None
+
+
+def test_the_names_of_folders_come_back_as_they_were_given(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    for name in NASTY:
+        layout.shards(name, 0).mkdir(parents=True)
+    assert names(layout.shards("any", 0).parent.parent) == sorted(NASTY)
+    assert names(tmp_path / "nowhere") == []

@@ -152,10 +152,12 @@ def test_every_path_of_the_layout_stands_in_its_section() -> None:
         "refused": layout.refused(),
         "item_store": layout.item_store(),
         "worker_data": layout.worker_data("NAME"),
+        "probe": layout.probe("NAME"),
     }
     paths = partitioned | of_base | others
     assert set(paths) == {name for name, member in vars(Layout).items() if callable(member) and name[0] != "_"}
     shown = {"TOPIC": "<topic>", "BASE": "<base id>", "NAME": "<name>", "00000": "<partition>"}
+    shown[".doctor.NAME.probe"] = ".doctor.<name>.probe"
     shown |= {f".BASE.NAME.{what}": f".<base id>.<unique>.{what}" for what in ("tmp", "shuffled", "retired")}
     for path in paths.values():
         assert "`" + "/".join(shown.get(part, part) for part in path.relative_to("run").parts) in text

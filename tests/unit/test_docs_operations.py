@@ -8,6 +8,8 @@ import msgspec
 import pytest
 from prometheus_client import CollectorRegistry
 
+from infra.doctor.checks import GROUPS
+from infra.doctor.screen import Line
 from streams.health import Health, PartitionHealth
 from streams.inspection import PartitionFacts, ShardFacts
 from streams.inspection_state import Entries, StateFacts
@@ -34,10 +36,11 @@ def test_every_alert_asks_for_a_metric_that_there_is() -> None:
 
 
 STREAMS = [PartitionFacts, ShardFacts, StateFacts, Entries, Health, PartitionHealth]
+DOCTOR = [Line]
 EXPLAIN = [Explanation, Click, Fit, RowFacts, Answer, AnswerItem, LeftItem, ScoreParts]
 
 
-@pytest.mark.parametrize("struct", STREAMS + EXPLAIN)
+@pytest.mark.parametrize("struct", STREAMS + DOCTOR + EXPLAIN)
 def test_every_key_of_an_answer_is_named(struct: type[msgspec.Struct]) -> None:
     assert [f.encode_name for f in msgspec.structs.fields(struct) if f"`{f.encode_name}`" not in TEXT] == []
 
@@ -46,3 +49,8 @@ def test_every_key_of_an_answer_is_named(struct: type[msgspec.Struct]) -> None:
 def test_every_setting_of_operations_is_named(name: str) -> None:
     assert name in StreamsSettings.model_fields
     assert f"`{name}" in TEXT
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_every_group_of_the_doctor_is_named(group: str) -> None:
+    assert f"| `{group}` |" in TEXT

@@ -69,6 +69,8 @@ def plain(value: Any) -> Any:
 def another(field: FieldInfo) -> Any:
     """A value that the field may have and has not by default."""
     default = plain(field.get_default())
+    if field.examples:
+        return field.examples[0]
     if get_origin(field.annotation) is Literal:
         return next(choice for choice in get_args(field.annotation) if choice != default)
     return default + "x" if isinstance(default, str) else type(default)(default / 2) or default + 1
