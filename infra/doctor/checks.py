@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from queue import Empty, Queue
 from threading import Thread
 from typing import NamedTuple
@@ -57,7 +58,7 @@ GROUPS = tuple(dict.fromkeys(check.group for check in CHECKS))
 def asked(check: Check, layout: Layout, patience_s: float = PATIENCE_S) -> Iterator[Finding]:
     """Yield what a check finds as it finds it; each finding is waited for so long, then the rest is given up."""
     if check.extra and (absent := packages.not_installed(check.extra)):
-        yield absent
+        yield replace(absent, remedy="")  # the group `packages` says what to do
         return
     try:
         function: Look = getattr(importlib.import_module(check.module), check.function)

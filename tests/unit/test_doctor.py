@@ -90,6 +90,7 @@ def test_an_extra_whose_main_package_is_missing_is_not_used_and_nothing_of_it_is
     assert code == 0
     unused = {(line["group"], line["what"]): line for line in lines if line["verdict"] == "unused"}
     assert set(unused) == {("packages", "streams"), ("packages", "trainer"), ("kafka", "streams")}
+    assert unused["kafka", "streams"]["remedy"] == ""
     assert unused["packages", "trainer"]["found"] == "torch is not installed"
     assert unused["packages", "trainer"]["remedy"] == "If it is to run here: pip install 'freshet[trainer]'"
 
