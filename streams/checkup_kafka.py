@@ -70,8 +70,7 @@ def _topic(layout: Layout, settings: StreamsSettings, heads: dict[int, Shard]) -
         yield of_error(f"topic {settings.topic}", error)
         return
     yield ok(f"topic {topic.name}", f"{topic.partitions} partitions, id {topic.topic_id}; {settings.group} may read it")
-    if settings.dead_letter_topic:
-        yield _there(Log(settings.access, settings.dead_letter_topic))
+    yield from _others(settings)
     changed = next(_changes(settings, topic, heads), None)
     if changed:
         yield changed
@@ -82,11 +81,20 @@ def _topic(layout: Layout, settings: StreamsSettings, heads: dict[int, Shard]) -
     yield from _reach(layout, settings, log, heads)
 
 
-def _there(log: Log) -> Finding:
-    try:
-        return ok(f"topic {log.topic}", f"{log.identity().partitions} partitions, for dead letters")
-    except FreshetError as error:
-        return of_error(f"topic {log.topic}", error)
+def _others(settings: StreamsSettings) -> Iterator[Finding]:
+    """Yield whether the other topics that the settings name are there."""
+    named = {source.topic: f"a source of {source.kind}s" for source in settings.source}
+    if any(source.kind == "item" for source in settings.source):
+        named[settings.items_topic] = "for items"
+    if settings.dead_letter_topic:
+        named[settings.dead_letter_topic] = "for dead letters"
+    for topic, what_for in named.items():
+        try:
+            partitions = Log(settings.access, topic).identity().partitions
+        except FreshetError as error:
+            yield of_error(f"topic {topic}", error)
+        else:
+            yield ok(f"topic {topic}", f"{partitions} partitions, {what_for}")
 
 
 def _changes(settings: StreamsSettings, topic: Topic, heads: dict[int, Shard]) -> Iterator[Finding]:
@@ -100,7 +108,10 @@ def _changes(settings: StreamsSettings, topic: Topic, heads: dict[int, Shard]) -
 
 def _retention(settings: StreamsSettings, log: Log) -> Finding:
     """Return whether the topic keeps records for as long as a rebuild reads back."""
-    kept, needed = log.retention_ms(), settings.windows.horizon_ms
+    try:
+        kept, needed = log.retention_ms(), settings.windows.horizon_ms
+    except AccessRefused as error:  # a worker does not need this right
+        return unused("retention", str(error))
     hours = f"a rebuild reads back {needed / 3_600_000:.1f} h"
     if kept is None:
         return ok("retention", f"records are kept for ever; {hours}")

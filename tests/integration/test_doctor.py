@@ -3,6 +3,7 @@ needed, a store and a sink that lack what is served."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from publisher.sinks import follow
 from streams.access import Access
 from streams.topics import Log
 from tests.support.checked import doctor, installation, write_shards
+from tests.support.secured import PASSWORDS, STRANGER, SecuredBroker
 from tests.support.servers import make_topic, unique_name
 from tests.support.shards import Log as Pretended
 
@@ -107,6 +109,14 @@ def test_a_topic_that_is_not_there_is_a_fault(running: Running, monkeypatch: pyt
     assert doctor(running.layout.root, "--only", "kafka").only("fault")["what"] == "topic neither"
 
 
+def test_a_topic_of_other_people_that_is_not_there_is_a_fault(running: Running, config: Path) -> None:
+    table = '[[source]]\ntopic = "clicks-of-theirs"\nkind = "click"\nuser = "u"\nitem = "i"\ntime = "t"\n'
+    with (config / "streams.toml").open("a") as file:
+        file.write("\n" + table)
+    told = doctor(running.layout.root, "--only", "kafka")
+    assert (told.code, told.only("fault")["what"]) == (2, "topic clicks-of-theirs")
+
+
 def test_a_retention_shorter_than_a_rebuild_reads_back_is_a_warning_with_the_command(
     kafka: Broker, topic_name: str, tmp_path: Path, config: Path
 ) -> None:
@@ -184,3 +194,24 @@ def test_a_sink_that_lacks_what_is_served_is_a_warning_until_it_follows(
     sink.close()
     told = doctor(tmp_path / "run", "--only", "sinks")
     assert [line["verdict"] for line in told.lines] == ["ok", "ok"]
+
+
+def test_who_may_only_read_is_asked_no_more_than_a_worker_is_and_a_password_that_is_wrong_is_told(
+    secured_kafka: SecuredBroker, topic_name: str, tmp_path: Path, config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_topic(secured_kafka, topic_name, 1)
+    secured_kafka.grant("topic", topic_name, "read")
+    secured_kafka.grant("group", "freshet-streams", "read")
+    named = secured_kafka.settings("SASL_PLAINTEXT", STRANGER) | {
+        "bootstrap": secured_kafka.listener("SASL_PLAINTEXT").bootstrap,
+        "topic": topic_name,
+    }
+    for name, value in named.items():
+        monkeypatch.setenv(f"FRESHET_STREAMS_{name.upper()}", value)
+    told = doctor(tmp_path / "run", "--only", "kafka")
+    assert (told.code, told.of("fault"), told.of("warning")) == (0, [], [])
+    assert told.only("unused")["what"] == "retention" and STRANGER in told.only("unused")["found"]
+    monkeypatch.setenv("FRESHET_STREAMS_SASL_PASSWORD", "wrong")
+    told = doctor(tmp_path / "run", "--only", "kafka,settings")
+    assert told.code == 2 and "the password is wrong" in told.only("fault")["found"]
+    assert PASSWORDS[STRANGER] not in json.dumps(told.lines)
