@@ -49,7 +49,10 @@ def check_sizes(layout: Layout, base: OpenBase) -> None:
         path = layout.base(base.manifest.base_id) / file.name
         size = path.stat().st_size if path.exists() else None
         if size != file.size:
-            raise Corrupt(str(path), "its whole: the file is missing" if size is None else f"its size ({size} bytes)")
+            raise Corrupt(
+                str(path),
+                "its whole: the file is missing" if size is None else f"its size ({size} of {file.size} bytes)",
+            )
 
 
 def _said(base: OpenBase) -> str:

@@ -42,6 +42,7 @@ class Screen:
         self._console = console or Console(highlight=False, markup=False, emoji=False)
         self._width = min(max(self._console.width, _NARROWEST), _WIDEST)
         self._group = ""
+        self._said: dict[tuple[str, str], str] = {}
 
     def begin(self, group: str) -> None:
         """Print the heading of a group, unless its findings go on: what is looked at now may take some seconds."""
@@ -52,14 +53,15 @@ class Screen:
     def show(self, finding: Finding) -> None:
         """Print a finding of the group that has begun."""
         word, style = WORDS[finding.verdict]
-        first, *others = self._wrapped(f"{finding.what}: {finding.found}")
+        said_before = self._said.setdefault((finding.found, finding.remedy), self._group)
+        again = finding.verdict == "fault" and said_before != self._group
+        first, *others = self._wrapped(f"{finding.what}: {f'as under {said_before}' if again else finding.found}")
         self._console.print(Text(f"  {word:<{_MARGIN - 2}}", style).append(first, ""), soft_wrap=True)
         for line in others:
             self._console.print(Text(" " * _MARGIN + line), soft_wrap=True)
-        if finding.remedy:
-            for line in self._wrapped(f"-> {finding.remedy}"):
-                plain = finding.verdict == "unused"
-                self._console.print(Text(" " * _MARGIN + line, "dim" if plain else "bold"), soft_wrap=True)
+        if finding.remedy and not again:  # in one line however long, so that a command in it can be pasted
+            style = "dim" if finding.verdict == "unused" else "bold"
+            self._console.print(Text(f"{' ' * _MARGIN}-> {_plain(finding.remedy)}", style), soft_wrap=True)
 
     def sum_up(self, findings: Sequence[tuple[str, Finding]]) -> None:
         """Print how many of each there are, and again where the faults are."""

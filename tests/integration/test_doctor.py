@@ -19,6 +19,7 @@ from contracts.settings import CONFIG_FOLDER
 from infra.kafka.choose import Broker
 from infra.milvus.server import MilvusServer
 from infra.redis.server import RedisServer
+from publisher.milvus_sink import MilvusSink
 from publisher.redis_sink import RedisSink
 from publisher.settings import Sinks
 from publisher.sinks import follow
@@ -194,6 +195,22 @@ def test_a_sink_that_lacks_what_is_served_is_a_warning_until_it_follows(
     sink.close()
     told = doctor(tmp_path / "run", "--only", "sinks")
     assert [line["verdict"] for line in told.lines] == ["ok", "ok"]
+
+
+def test_a_sink_in_milvus_that_lacks_what_is_served_is_a_warning_until_it_follows(
+    milvus_server: MilvusServer, tmp_path: Path, config: Path
+) -> None:
+    prefix = unique_name("doctor")
+    uri = f'milvus_uri = "{milvus_server.uri}"\n'
+    (config / "publisher.toml").write_text(f'{uri}[sinks]\nmilvus = true\nprefix = "{prefix}"')
+    installation(tmp_path / "run")
+    told = doctor(tmp_path / "run", "--only", "sinks")
+    assert (told.code, told.only("warning")["found"]) == (0, "it answers, and holds version 0 of 1")
+    sink = MilvusSink(Sinks(prefix=prefix), milvus_server.uri)
+    follow(Layout(tmp_path / "run"), sink)
+    sink.close()
+    told = doctor(tmp_path / "run", "--only", "sinks")
+    assert (told.code, told.only("ok")["found"]) == (0, "it answers, and holds version 1 of 1")
 
 
 def test_who_may_only_read_is_asked_no_more_than_a_worker_is_and_a_password_that_is_wrong_is_told(

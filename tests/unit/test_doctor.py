@@ -23,7 +23,7 @@ from infra.doctor.checks import GROUPS, Check, answered, asked
 from infra.ports import free_ports
 from streams.health import Pages, serving
 from streams.vitals import Vitals
-from tests.support.checked import doctor, installation, write_shards
+from tests.support.checked import doctor, installation, printed, write_shards
 from tests.support.source_tree import ROOT
 
 
@@ -127,6 +127,15 @@ def test_every_unknown_key_of_a_file_is_named_at_once(tmp_path: Path, config: Pa
     assert streams["remedy"].startswith(f"Also wrong: bootstrapp. See {config / 'streams.toml'}")
     assert trainer["found"].startswith(f"{config / 'trainer.toml'} is not TOML")
     assert {what for _, what, _ in told.of("ok")} == {"publisher", "serving"}
+
+
+def test_a_stage_whose_settings_cannot_be_read_is_explained_once(tmp_path: Path, config: Path) -> None:
+    (config / "streams.toml").write_text("x = 1")
+    code, text = printed(tmp_path, "--only", "settings,kafka,ports")
+    assert code == 2
+    assert text.count("there is no such setting") == 1
+    assert "FAULT    kafka: as under settings" in text
+    assert text.rstrip().endswith("FAULT  settings: streams\n  FAULT  kafka: kafka\n  FAULT  ports: ports")
 
 
 def test_a_mistyped_variable_is_named(tmp_path: Path, config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
