@@ -95,9 +95,19 @@ def numbered(name: str) -> int | None:
 
 
 def names(folder: Path) -> list[str]:
-    """Return the names, as they were given, of what has a folder of its own in `folder`, sorted."""
+    """Return the names, as they were given, of what has a folder of its own in `folder`, sorted; foreign ones not."""
     found = folder.iterdir() if folder.is_dir() else ()
-    return sorted(unquote(path.name) for path in found if path.is_dir())
+    given = (_given(path.name) for path in found if path.is_dir())
+    return sorted(name for name in given if name is not None)
+
+
+def _given(segment: str) -> str | None:
+    """Return the name of which `_safe` makes this segment, None where there is none."""
+    try:
+        name = unquote(segment, errors="strict")
+        return name if _safe(name) == segment else None
+    except UnicodeError:
+        return None
 
 
 def _safe(name: str) -> str:

@@ -55,7 +55,7 @@ def _shards(layout: Layout, topic: str) -> Family:
 def _deltas(layout: Layout, base: str) -> Family:
     folders = layout.deltas(base, 0).parent.iterdir()
     numbers = sorted(number for path in folders if (number := shards.numbered_folder(path)) is not None)
-    again = f"end `freshet trainer online`, rm -r {_FOLDER}, freshet trainer online --base {quote(base)}"
+    again = f"end `freshet trainer online`, then: rm -r {_FOLDER}; freshet trainer online --base {quote(base)}"
     chains = {p: deltas.chain(layout, base, p) for p in numbers}
     return Family(f"deltas on {base}", chains, f", or fold them anew: {again}")
 

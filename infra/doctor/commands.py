@@ -28,11 +28,12 @@ def doctor(argv: Sequence[str]) -> int:
     looks = [(check.group, partial(asked, check, layout)) for check in CHECKS if check.group in groups]
     if parsed.deep:
         looks.append((DEEP, partial(_proved, layout)))
-    return (_as_json if parsed.json else _on_screen)(looks)
+    return _as_json(looks) if parsed.json else _on_screen(layout, looks)
 
 
-def _on_screen(looks: Sequence[Look]) -> int:
+def _on_screen(layout: Layout, looks: Sequence[Look]) -> int:
     screen, told = Screen(), list[tuple[str, Finding]]()
+    screen.introduce(layout)
     for group, look in looks:
         screen.begin(group)
         for finding in look():

@@ -8,12 +8,15 @@ from __future__ import annotations
 import textwrap
 from collections import Counter
 from collections.abc import Sequence
+from shlex import quote
 
 import msgspec
 from rich.console import Console
 from rich.text import Text
 
+from contracts.command_line import ROOT_VARIABLE
 from contracts.findings import Finding, Verdict
+from contracts.layout import Layout
 
 WORDS: dict[Verdict, tuple[str, str]] = {
     "ok": ("ok", "green"),
@@ -44,6 +47,12 @@ class Screen:
         self._group = ""
         self._said: dict[tuple[str, str], str] = {}
 
+    def introduce(self, layout: Layout) -> None:
+        """Print what is looked at, and how the commands that are named below come to know it."""
+        root = layout.root.absolute()
+        self._console.print(f"run folder {_plain(str(root))}; for the commands named below:", soft_wrap=True)
+        self._console.print(f"  export {ROOT_VARIABLE}={_plain(quote(str(root)))}", soft_wrap=True)
+
     def begin(self, group: str) -> None:
         """Print the heading of a group, unless its findings go on: what is looked at now may take some seconds."""
         if group != self._group:
@@ -56,7 +65,7 @@ class Screen:
         said_before = self._said.setdefault((finding.found, finding.remedy), self._group)
         again = finding.verdict == "fault" and said_before != self._group
         first, *others = self._wrapped(f"{finding.what}: {f'as under {said_before}' if again else finding.found}")
-        self._console.print(Text(f"  {word:<{_MARGIN - 2}}", style).append(first, ""), soft_wrap=True)
+        self._console.print(Text.assemble((f"  {word:<{_MARGIN - 2}}", style), first), soft_wrap=True)
         for line in others:
             self._console.print(Text(" " * _MARGIN + line), soft_wrap=True)
         if finding.remedy and not again:  # in one line however long, so that a command in it can be pasted
@@ -71,9 +80,8 @@ class Screen:
         self._console.print(f"\n{said}", style="bold")
         for group, finding in findings:
             if finding.verdict == "fault":
-                self._console.print(
-                    Text(f"  {WORDS['fault'][0]}  ", "bold red").append(f"{group}: {_plain(finding.what)}")
-                )
+                word, style = WORDS[finding.verdict]
+                self._console.print(Text.assemble((f"  {word}  ", style), f"{group}: {_plain(finding.what)}"))
 
     def _wrapped(self, text: str) -> list[str]:
         return textwrap.wrap(_plain(text), self._width - _MARGIN, break_long_words=False, break_on_hyphens=False)
@@ -81,7 +89,10 @@ class Screen:
 
 def json_line(group: str, finding: Finding) -> str:
     """Return a finding as one line of JSON."""
-    line = Line(group, finding.what, finding.verdict, finding.found, finding.remedy, finding.exit_code)
+    what, found, remedy = (  # a file's name may be no UTF-8
+        text.encode("utf-8", "backslashreplace").decode() for text in (finding.what, finding.found, finding.remedy)
+    )
+    line = Line(group, what, finding.verdict, found, remedy, finding.exit_code)
     return msgspec.json.encode(line).decode()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -70,5 +71,9 @@ def test_the_names_of_folders_come_back_as_they_were_given(tmp_path: Path) -> No
     layout = Layout(tmp_path)
     for name in NASTY:
         layout.shards(name, 0).mkdir(parents=True)
-    assert names(layout.shards("any", 0).parent.parent) == sorted(NASTY)
+    folder = layout.shards("any", 0).parent.parent
+    for foreign in (b"lost+found", b"%ff", b"\xff", b"a b"):
+        (folder / os.fsdecode(foreign)).mkdir()
+    (folder / "file").write_text("")
+    assert names(folder) == sorted(NASTY)
     assert names(tmp_path / "nowhere") == []

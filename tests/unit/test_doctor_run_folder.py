@@ -295,6 +295,18 @@ input()
     assert after.only("ok")["found"] == "1 state DB; held by no process that can be seen from here"
 
 
+def test_a_run_folder_whose_name_is_no_text_is_told_on_the_screen_and_to_programs(tmp_path: Path) -> None:
+    root = tmp_path / os.fsdecode(b"run\xff")
+    told = doctor(root, "--only", "disk")
+    assert told.only("unused")["found"] == f"there is no {tmp_path}/run\\udcff yet"
+    assert "run\\udcff yet" in printed(root, "--only", "disk")[1].replace("\n           ", " ")
+
+
+def test_the_screen_begins_with_what_makes_its_commands_work(tmp_path: Path) -> None:
+    _, text = printed(tmp_path / "a run", "--only", "disk")
+    assert text.splitlines()[1].strip() == f"export FRESHET_ROOT='{tmp_path}/a run'"
+
+
 def test_the_screen_says_what_to_do_and_repeats_where_the_faults_are(tmp_path: Path, base: OpenBase) -> None:
     (tmp_path / "shards" / "ev\x1b[31mil").mkdir()
     (shards.chain(Layout(tmp_path), "events", 0).directory / manifest_name(1)).unlink()
