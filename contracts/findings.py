@@ -1,6 +1,7 @@
 """What a look at an installation finds: `freshet doctor` asks each stage, and each answers in these.
 
-A check reads only. It yields a finding as soon as it has one: whoever asks waits a few seconds for each, no longer.
+A check reads only. It yields a finding as soon as it has one, and None where it has none yet and is still at work:
+whoever asks waits a few seconds for each, no longer.
 """
 
 from __future__ import annotations

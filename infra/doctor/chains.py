@@ -60,8 +60,8 @@ def _deltas(layout: Layout, base: str) -> Family:
     return Family(f"deltas on {base}", chains, f", or fold them anew: {again}")
 
 
-def look(layout: Layout) -> Iterator[Finding]:
-    """Yield a line for each family, and one for each chain that is broken."""
+def look(layout: Layout) -> Iterator[Finding | None]:
+    """Yield a line for each family, and one for each chain that is broken; None after each chain."""
     found = families(layout)
     if not found:
         yield unused("chains", f"there are none under {layout.root} yet")
@@ -76,6 +76,7 @@ def look(layout: Layout) -> Iterator[Finding]:
                 yield of_error(named(family, partition), error, family.remedy(chain))
                 continue
             entries += [head] if head else []
+            yield None
         if not broken:
             yield ok(family.what, _said(family, entries))
 

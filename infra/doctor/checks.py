@@ -19,7 +19,7 @@ from contracts.layout import Layout
 from infra.doctor import packages
 
 PATIENCE_S = 10.0
-Look = Callable[[Layout], Iterator[Finding]]
+Look = Callable[[Layout], Iterator[Finding | None]]  # None: nothing found yet, and still at work
 
 
 class Check(NamedTuple):
@@ -29,6 +29,10 @@ class Check(NamedTuple):
     module: str
     function: str
     extra: str = ""
+
+
+class _Ended(NamedTuple):
+    error: Exception | None
 
 
 CHECKS = (
@@ -70,7 +74,7 @@ def asked(check: Check, layout: Layout, patience_s: float = PATIENCE_S) -> Itera
 
 def answered(check: Check, function: Look, layout: Layout, patience_s: float) -> Iterator[Finding]:
     """Yield what `function` does, which runs in a thread that nobody waits for when the process ends."""
-    said: Queue[Finding | Exception | None] = Queue()
+    said: Queue[Finding | _Ended | None] = Queue()
     Thread(target=_say, args=(function, layout, said), name=check.group, daemon=True).start()
     while True:
         try:
@@ -78,21 +82,21 @@ def answered(check: Check, function: Look, layout: Layout, patience_s: float) ->
         except Empty:
             yield _hangs(check, patience_s)
             return
-        if isinstance(found, Finding):
-            yield found
-            continue
+        if isinstance(found, _Ended):
+            if found.error is not None:
+                yield _failed(check, found.error)
+            return
         if found is not None:
-            yield _failed(check, found)
-        return
+            yield found
 
 
-def _say(function: Look, layout: Layout, said: Queue[Finding | Exception | None]) -> None:
+def _say(function: Look, layout: Layout, said: Queue[Finding | _Ended | None]) -> None:
     try:
         for finding in function(layout):
             said.put(finding)
-        said.put(None)
+        said.put(_Ended(None))
     except Exception as error:  # told, or raised, where the answer is waited for
-        said.put(error)
+        said.put(_Ended(error))
 
 
 def _failed(check: Check, error: Exception) -> Finding:

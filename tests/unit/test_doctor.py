@@ -231,6 +231,14 @@ def test_what_was_found_before_a_check_hangs_is_told(tmp_path: Path) -> None:
     assert [(finding.what, finding.verdict) for finding in found] == [("first", "ok"), ("disk", "fault")]
 
 
+def test_a_check_that_is_still_at_work_is_waited_for(tmp_path: Path) -> None:
+    def look(layout: Layout) -> Iterator[Finding | None]:
+        yield from (None, None, ok("all", "well"))
+
+    found = list(answered(Check("chains", "", ""), look, Layout(tmp_path), 5.0))
+    assert [(finding.what, finding.verdict) for finding in found] == [("all", "ok")]
+
+
 @pytest.mark.parametrize(
     ("error", "code"),
     [
