@@ -74,10 +74,15 @@ class Log:
             return {one.partition: (int(start[one]), int(end[one])) for one in asked}
 
     def retention_ms(self) -> int | None:
-        """Return for how long (ms) the topic keeps records; None: for ever, as far as time goes."""
+        """Return for how long (ms) the topic keeps records; None: for ever, as far as time goes.
+
+        Raises `AccessRefused`: it asks for the right DescribeConfigs, which nothing else does.
+        """
         resource = ConfigResource(ConfigResourceType.TOPIC, self.topic)
         with self._admin(f"look at the settings of topic {self.topic!r}") as admin:
             found = admin.describe_configs([resource], config_filter="all")["topic"][self.topic]
+        if "retention.ms" not in found:  # the library passes over the broker's refusal
+            raise no_right(self.access, f"look at the settings of topic {self.topic!r}")
         kept, policy = int(found["retention.ms"]["value"]), str(found["cleanup.policy"]["value"])
         return kept if kept >= 0 and "delete" in policy else None
 
