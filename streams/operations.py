@@ -15,7 +15,8 @@ from contextlib import ExitStack, contextmanager
 from kafka.errors import KafkaError
 
 from contracts.errors import FreshetError
-from streams.health import Pages, serving
+from contracts.pages import serving
+from streams.health import Pages
 from streams.metrics import registry
 from streams.settings import StreamsSettings
 from streams.topics import Log
@@ -24,6 +25,7 @@ from streams.watchdog import Watchdog
 
 CHECK_S = 1.0
 ASK_S = 5.0
+PORT = "http_port (FRESHET_STREAMS_HTTP_PORT)"
 RESTART = "The process ends here and recovers from the chain when it is started again."
 End = Callable[[str, str], None]
 logger = logging.getLogger("freshet.streams")
@@ -40,7 +42,7 @@ def operating(settings: StreamsSettings, vitals: Vitals, log: Log, end: End) -> 
     with ExitStack() as stack:
         if settings.http_port:
             pages = Pages(registry(settings.topic, vitals), watch.look)
-            stack.enter_context(serving((settings.http_host, settings.http_port), pages))
+            stack.enter_context(serving((settings.http_host, settings.http_port), pages.answer, PORT))
         stack.callback(stop.set)
         _repeat(CHECK_S, lambda: watch.act(end), stop, end)
         _repeat(ASK_S, _Asker(log, vitals).ask, stop, end)

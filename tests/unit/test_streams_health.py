@@ -11,8 +11,10 @@ from collections.abc import Iterator
 import pytest
 
 from contracts.errors import UsageError
-from streams.health import MAX_CONNECTIONS, RECOVERY_LIMIT_S, Pages, serving
+from contracts.pages import MAX_CONNECTIONS, serving
+from streams.health import RECOVERY_LIMIT_S, Pages
 from streams.metrics import registry
+from streams.operations import PORT
 from streams.vitals import Vitals
 from tests.unit.test_streams_vitals import Clock, shard
 
@@ -50,7 +52,7 @@ class Worker:
 @pytest.fixture
 def worker() -> Iterator[Worker]:
     made = Worker()
-    with serving(("127.0.0.1", 0), made.pages) as made.port:
+    with serving(("127.0.0.1", 0), made.pages.answer, PORT) as made.port:
         yield made
 
 
@@ -149,7 +151,7 @@ def test_rubbish_is_refused_and_the_next_request_is_answered(worker: Worker, dat
 def test_clients_that_say_nothing_are_hung_up_on_and_others_are_answered_again(
     worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("streams.health.TIMEOUT_S", 0.3)
+    monkeypatch.setattr("contracts.pages.TIMEOUT_S", 0.3)
     silent = [socket.create_connection(("127.0.0.1", worker.port), timeout=10) for _ in range(MAX_CONNECTIONS + 4)]
     try:
         for number, connection in enumerate(silent):
@@ -163,7 +165,7 @@ def test_clients_that_say_nothing_are_hung_up_on_and_others_are_answered_again(
 
 
 def test_a_client_that_drips_bytes_is_hung_up_on(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("streams.health.TIMEOUT_S", 0.3)
+    monkeypatch.setattr("contracts.pages.TIMEOUT_S", 0.3)
     done = threading.Event()
     with socket.create_connection(("127.0.0.1", worker.port), timeout=0.02) as connection:
 
@@ -196,19 +198,19 @@ def answered_within(worker: Worker, seconds: float) -> bool:
 
 def test_a_port_in_use_is_a_sentence_that_names_the_setting(worker: Worker) -> None:
     with pytest.raises(UsageError, match=f"cannot listen on 127.0.0.1:{worker.port}: ") as caught:
-        serving(("127.0.0.1", worker.port), worker.pages).__enter__()
+        serving(("127.0.0.1", worker.port), worker.pages.answer, PORT).__enter__()
     assert "http_port" in caught.value.hint
     assert caught.value.exit_code == 2
 
 
 def test_an_address_that_is_not_of_this_machine_is_a_sentence(worker: Worker) -> None:
     with pytest.raises(UsageError, match="cannot listen on 192"):
-        serving(("192.0.2.1", 9000), worker.pages).__enter__()
+        serving(("192.0.2.1", 9000), worker.pages.answer, PORT).__enter__()
 
 
 def test_the_port_is_free_again_when_the_block_ends() -> None:
     worker = Worker()
-    with serving(("127.0.0.1", 0), worker.pages) as port:
+    with serving(("127.0.0.1", 0), worker.pages.answer, PORT) as port:
         pass
-    with serving(("127.0.0.1", port), worker.pages) as again:
+    with serving(("127.0.0.1", port), worker.pages.answer, PORT) as again:
         assert again == port
