@@ -9,13 +9,13 @@ import msgspec
 import numpy as np
 
 from contracts import deltas, served, trend
+from contracts.angles import angle
 from contracts.arrays import Doubles, Floats
 from contracts.bases import BaseStore, OpenBase
 from contracts.errors import UsageError
 from contracts.layout import Layout
 from contracts.rows import Row
 from contracts.served import Served
-from publisher.measured import degrees
 
 MOST_MOVED = 10
 
@@ -159,4 +159,4 @@ def _clicks(bases: tuple[OpenBase, OpenBase], bodies: tuple[Served, Served], con
 
 
 def _moved(name: str, was: Floats, now: Floats) -> Moved:
-    return Moved(name, float(np.linalg.norm(now - was)), degrees(was, now))
+    return Moved(name, float(np.linalg.norm(now - was)), angle(now, was))

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from contracts import deltas
+from contracts.angles import angles
 from contracts.arrays import Doubles, Floats
 from contracts.chain import Entry
 from contracts.deltas import Delta
@@ -76,9 +77,7 @@ def _angles(reference: Reference | None, rows: RowTable) -> list[float]:
     at = np.array([sampled.get(user, -1) for user in rows.users], dtype=np.int64)
     known = np.flatnonzero(at >= 0)
     now, before = reference.common + rows.own[known], reference.common + reference.own[at[known]]
-    lengths = np.sqrt(_squared(now) * _squared(before))
-    cosines = np.einsum("nd,nd->n", now, before) / np.maximum(lengths, np.float32(1e-30))
-    return np.degrees(np.arccos(np.clip(cosines, -1, 1))).astype(np.float64).tolist()  # type: ignore[no-any-return]
+    return angles(now, before).tolist()  # type: ignore[no-any-return]
 
 
 def unusable(common: Floats, rows: RowTable, trend: Mapping[str, float]) -> str:
@@ -95,12 +94,6 @@ def unusable(common: Floats, rows: RowTable, trend: Mapping[str, float]) -> str:
 def _squared(rows: Floats) -> Floats:
     """Return the squared lengths of rows, float32 [n]."""
     return np.asarray(np.einsum("nd,nd->n", rows, rows), dtype=np.float32)
-
-
-def degrees(one: Floats, other: Floats) -> float:
-    """Return the angle between two vectors, float32 [width]; 0 where one has no direction."""
-    lengths = float(np.linalg.norm(one) * np.linalg.norm(other))
-    return float(np.degrees(np.arccos(np.clip(one @ other / lengths, -1, 1)))) if lengths else 0.0
 
 
 def histogram(numbers: Doubles, highest: float) -> str:
