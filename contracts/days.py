@@ -9,6 +9,9 @@ from __future__ import annotations
 import datetime as dt
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+import numpy as np
+
+from contracts.arrays import Integers
 from contracts.errors import UsageError
 from contracts.shards import ShardChain, read_samples
 
@@ -37,6 +40,17 @@ def bounds(day: str, zone_name: str) -> tuple[int, int]:
     midnights = (dt.datetime.combine(date + dt.timedelta(days=n), dt.time(), zone(zone_name)) for n in (0, 1))
     start, end = (int(midnight.timestamp() * 1000) for midnight in midnights)
     return start, end
+
+
+def hours_of(times: Integers, zone_name: str) -> Integers:
+    """Return the hour of the day, int64 [n] from 0 to 23, of times, int64 [n] ms, in a time zone.
+
+    The zone's offset is that of the first one: within the hours after a clock is put forward they are one off.
+    """
+    if not len(times):
+        return times
+    offset = dt.datetime.fromtimestamp(int(times[0]) // 1000, zone(zone_name)).utcoffset() or dt.timedelta()
+    return np.asarray((times // 1000 + int(offset.total_seconds())) // 3600 % 24, dtype=np.int64)
 
 
 def day_of(milliseconds: int, zone_name: str) -> str:

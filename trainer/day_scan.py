@@ -11,11 +11,14 @@ import numpy as np
 
 from contracts.arrays import Integers
 from contracts.bases import OpenBase
+from contracts.days import hours_of
+from contracts.features import FeatureSpec
 from trainer import lineage
 from trainer.context_columns import ContextColumns, FeatureCounts
 from trainer.cut_state import CutState, TrendState
 from trainer.day_statistics import DayDescription
 from trainer.epoch import TrainingRows
+from trainer.last_day import DayByHour, pack_last_day
 from trainer.text_codes import TextCodes, grown
 from trainer.training_days import DaySamples
 
@@ -27,18 +30,19 @@ class Scan:
     with the parent's, in its order. At most `most_hard` hard negatives of a sample are kept.
     """
 
-    def __init__(self, parent: OpenBase | None, trend: tuple[int, int], most_hard: int) -> None:
+    def __init__(self, parent: OpenBase | None, trend: tuple[int, int], most_hard: int, day_zone: str = "UTC") -> None:
         self.users = TextCodes(parent.rows.users if parent else ())
         self.items = TextCodes(parent.items.ids if parent else ())
         self.contexts, self.features = ContextColumns(), FeatureCounts()
         self._clicks = _counted(self.items, lineage.item_counts(parent) if parent else {})
         self.state, self.trend = CutState(parent, self.users, self.items), TrendState(parent, self.items, *trend)
-        self._most_hard, self.samples = most_hard, 0
+        self._most_hard, self._zone, self.samples = most_hard, day_zone, 0
         self.begin("")
 
     def begin(self, name: str) -> None:
         """A day begins."""
         self._day, self._known_users, self._clicks_before = DayDescription(name), len(self.users), self._clicks.copy()
+        self._by_hour = DayByHour()
 
     def add(self, chunk: DaySamples) -> TrainingRows:
         """Count consecutive samples of the day; return them in codes."""
@@ -54,6 +58,7 @@ class Scan:
         self._day.on_new_items += int(np.count_nonzero(self._clicks_before[items] == 0))
         for features in (self.features, self._day.features):
             features.add(self.contexts, codes, numbers)
+        self._by_hour.add(self.contexts, (codes, numbers), hours_of(chunk.click_times, self._zone))
         self.samples += len(rows)
         return rows
 
@@ -62,6 +67,11 @@ class Scan:
         size = len(self.items)
         after, before = (grown(clicks, size)[:size] for clicks in (self._clicks, self._clicks_before))
         return self._day, after - before
+
+    def last_day(self, clicks: Integers, spec: FeatureSpec) -> bytes:
+        """Return the file of what the last day looked like, by its clicks as `end` gave them; see `LastDay`."""
+        by_item = zip(self.items.texts(), clicks.tolist(), strict=False)
+        return pack_last_day(spec, self.contexts, self._by_hour, dict(by_item))
 
     def item_counts(self) -> dict[str, float]:
         """Return the clicks of every item over the lineage."""

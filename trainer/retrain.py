@@ -43,6 +43,7 @@ from trainer.day_scan import Scan
 from trainer.day_statistics import STATISTICS, DayStatistics, of_base, packed, require_sound
 from trainer.epoch import NO_ROWS, Scattered, TrainingRows
 from trainer.full_model import FullModel, item_vectors
+from trainer.last_day import LAST_DAY
 from trainer.one_thread import one_thread
 from trainer.settings import TrainerSettings
 from trainer.starting_point import Known, know, starting_rows, starting_towers
@@ -124,6 +125,7 @@ def retrain(layout: Layout, plan: RetrainPlan, progress: Progress = lambda what,
         files, metrics = _files(trained, scanned.scan)
     # Step 6: the commit
     files[STATISTICS] = scanned.statistics
+    files[LAST_DAY] = scanned.scan.last_day(scanned.days[-1][1], known.towers.context)
     files[CALIBRATION] = msgspec.json.encode(calibration.tried)
     metrics["calibration_recall20_active"] = calibration.recall
     return store.write(_manifest(start, plan, trained, metrics, calibration.chosen), files)
@@ -176,7 +178,7 @@ def _scan(start: _Start, plan: RetrainPlan, online: OnlineSettings, folder: Path
     settings = plan.settings.retrain
     before, found, scattered = of_base(start.parent), list[DayStatistics](), list[tuple[Scattered, Integers]]()
     most_hard = settings.hard_negatives if settings.hard_share else 0
-    scan = Scan(start.parent, (online.half_life_ms, start.days[-1].end), most_hard)
+    scan = Scan(start.parent, (online.half_life_ms, start.days[-1].end), most_hard, plan.settings.day_zone)
     for number, day in enumerate(start.filled):
         (folder / str(number)).mkdir()
         rows = Scattered(folder / str(number), day.name, settings.seed, sum(day.next) - sum(day.first))
