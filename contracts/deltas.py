@@ -8,15 +8,17 @@ from dataclasses import dataclass, field
 import msgspec
 import numpy as np
 
+from contracts import drift
 from contracts.arrays import Arrays, Column, Floats, pack
 from contracts.chain import Chain, Entry
+from contracts.drift import Drift
 from contracts.errors import WrongParent
 from contracts.layout import Layout
 from contracts.rows import Row, RowTable, pack_table, unpack_table
 
 SCHEMA = "freshet.delta/2"
 OLDER = ("freshet.delta/1",)  # without `reasons`
-ROWS, VALIDATION = "safetensors", "validation.jsonl"
+ROWS, VALIDATION, DRIFT = "safetensors", "validation.jsonl", "drift.jsonl"
 
 
 class Delta(msgspec.Struct, frozen=True):
@@ -143,6 +145,13 @@ def read_content(deltas: DeltaChain, entry: Entry[Delta]) -> Content:
     """Return what one delta holds, digest checked. Raises `Corrupt`, `ChainBroken`."""
     what = f"delta {entry.number} of {deltas.directory}"
     return deltas.parsed(entry, ROWS, lambda data: decode(data, entry.body.width, what))
+
+
+def drift_of(deltas: DeltaChain, entry: Entry[Delta]) -> Drift | None:
+    """Return the drift record of a delta, None where it has none. Raises `Corrupt`, `ChainBroken`, `UnknownSchema`."""
+    if not any(file.name.endswith(DRIFT) for file in entry.files):
+        return None
+    return drift.decode(deltas.data(entry, DRIFT), f"the drift record of delta {entry.number} of {deltas.directory}")
 
 
 def check_follows(entry: Entry[Delta], base_digest: str, before: Entry[Delta] | None, cut: int) -> None:

@@ -12,9 +12,12 @@ import numpy as np
 from contracts.arrays import Flags, Floats, Integers
 from contracts.bases import OnlineSettings, OpenBase
 from contracts.deltas import Changes
+from contracts.drift import Drift
+from contracts.rows import RowTable
 from contracts.validation import BlockScore
 from trainer.block_fold import Block, BlockFold
 from trainer.block_input import BlockEncoder, EncodedBlock
+from trainer.drift import DriftMeter, Interval, IntervalContexts
 from trainer.online_negatives import BucketSampler
 from trainer.progressive import BlockScorer, Served
 from trainer.shard_feed import SampleColumns
@@ -33,12 +36,14 @@ class Tools:
     encoder: BlockEncoder
     fold: BlockFold
     scorer: BlockScorer
+    drift: DriftMeter
 
     @classmethod
     def of(cls, base: OpenBase, partition: int, k: int) -> Self:
         """Return the tools for one (base, partition); `k`: how many answers progressive validation looks at."""
         name, online = f"{base.digest}/{partition}", base.manifest.online
-        return cls(base, name, BlockEncoder(base), BlockFold(base, online), BlockScorer(base, partition, k))
+        scorer, meter = BlockScorer(base, partition, k), DriftMeter(base, partition)
+        return cls(base, name, BlockEncoder(base), BlockFold(base, online), scorer, meter)
 
 
 @dataclass
@@ -166,20 +171,36 @@ class BlockLearner:
 
 
 class ScoredLearner:
-    """Predict, then learn: a block is scored with what is committed and with the frozen base before it is learned."""
+    """Predict, then learn: a block is scored with what is committed and with the frozen base before it is learned.
+
+    `scores` and `drift` are of what came since the last commit.
+    """
 
     def __init__(self, tools: Tools, start: Start) -> None:
         self._tools = tools
         self.learner = BlockLearner(tools.base, tools.name, tools.fold, start)
-        self.scores = list[BlockScore]()
+        self._begin()
 
     def learn(self, samples: SampleColumns, served: Served) -> None:
         """Score a block with `served` and with the frozen base, then learn it."""
         block = self._tools.encoder.encode(samples)
         self.scores += self._tools.scorer.score(block, self.learner.rows, self.learner.trend, served)
         self.learner.learn(block)
+        self._contexts.add(samples)
+
+    def drift(self, rows: RowTable, next_ordinal: int, boundary: int) -> Drift:
+        """Return the drift of what was learned since the last commit, up to a boundary (ms); `rows` are fresh."""
+        learner = self.learner
+        reached = next_ordinal - learner.tally.samples, next_ordinal, boundary
+        clicked = learner.trend.clicked()
+        return self._tools.drift.measure(Interval(*reached, learner.rows.common, rows, *clicked, self._contexts))
 
     def commit(self) -> None:
         """What is fresh, the scores among it, is in a delta."""
         self.learner.commit()
-        self.scores = []
+        self._begin()
+
+    def _begin(self) -> None:
+        manifest = self._tools.base.manifest
+        self.scores = list[BlockScore]()
+        self._contexts = IntervalContexts(manifest.towers.context, manifest.day_zone)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from contracts import commit, deltas, validation
+from contracts import commit, deltas, drift, validation
 from contracts.bases import Base, OpenBase
 from contracts.chain import Entry
 from contracts.crash import reach
@@ -153,9 +153,14 @@ class OnlineWorker:
         """Commit what was folded since the last delta: all samples emitted before `boundary` (ms)."""
         learner = self._learner.learner
         found = content(learner, boundary)
+        files = {
+            deltas.ROWS: found.data,
+            deltas.VALIDATION: validation.encode(self._learner.scores),
+            deltas.DRIFT: drift.encode(self._learner.drift(found.rows, self._next, boundary)),
+        }
         entry = self._committer.commit(
             body(self.base, self.partition, (self._next, boundary), learner, len(found.rows)),
-            {deltas.ROWS: found.data, deltas.VALIDATION: validation.encode(self._learner.scores)},
+            files,
             (self._uncached, found.keys),
         )
         self._uncached = {}

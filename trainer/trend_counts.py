@@ -53,6 +53,14 @@ class TrendCounts:
         np.add.at(self._now, codes, weights(times, self._t0, self._online.half_life_ms))
         self._touched.append(codes)
 
+    def clicked(self) -> tuple[list[str], Integers]:
+        """Return the items clicked since the last commit, and how often, int64 [items]."""
+        if not self._touched:
+            return [], np.zeros(0, np.int64)
+        codes, counts = np.unique(np.concatenate(self._touched), return_counts=True)
+        items = self._items.texts()
+        return [items[code] for code in codes.tolist()], np.asarray(counts, dtype=np.int64)
+
     def fresh(self) -> dict[str, float]:
         """Return the counts that changed since the last commit."""
         if not self._touched:

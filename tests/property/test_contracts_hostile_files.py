@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from contracts import bases, deltas, sample_decoding, samples, sealed, served, validation
+from contracts import bases, deltas, drift, sample_decoding, samples, sealed, served, validation
 from contracts.deltas import Changes
 from contracts.errors import ChainBroken, Corrupt, UnknownSchema
 from contracts.framing import frame, unframe
@@ -82,6 +82,8 @@ READERS: list[Callable[[bytes], object]] = [
     lambda data: deltas.decode(data, 4).changes(),
     validation.decode,
     lambda data: validation.decode(sealed.seal(data)),
+    drift.decode,
+    lambda data: drift.decode(sealed.seal(data)),
     SERVED.parse,
     lambda data: SERVED.parse(sealed.seal(data)),
     lambda data: bases.parse(data, "a base"),

@@ -13,11 +13,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contracts import deltas, events, samples, served, shards, validation
+from contracts import deltas, drift, events, samples, served, shards, validation
 from contracts.arrays import Arrays, pack
 from contracts.bases import Base, BaseStore
 from contracts.chain import Chain
 from contracts.deltas import Changes
+from contracts.drift import Drift
 from contracts.events import Event
 from contracts.framing import frame, unframe
 from contracts.layout import Layout
@@ -119,6 +120,11 @@ def test_the_order_of_insertion_leaves_no_trace_in_a_delta(changes: Changes) -> 
 @given(st.lists(strategies.block_scores, max_size=4))
 def test_validation_records_are_read_as_they_were_written(records: list[BlockScore]) -> None:
     assert validation.decode(validation.encode(records)) == records
+
+
+@given(strategies.drifts)
+def test_a_drift_record_is_read_as_it_was_written(record: Drift) -> None:
+    assert drift.decode(drift.encode(record)) == record
 
 
 @given(st.lists(strategies.texts))

@@ -259,3 +259,17 @@ def test_the_sum_of_all_deltas_is_every_sample_once(undisturbed: list[list[Delta
         assert [content.body.watermark for content in contents] == [
             MIDNIGHT + DAY_MS + half_hour * 1_800_000 for half_hour in range(1, 49)
         ]
+
+
+def test_every_delta_of_these_laws_carries_a_drift_record_so_they_hold_of_it_too(
+    first_day: Layout, undisturbed: list[list[DeltaContent]], tmp_path: Path
+) -> None:
+    layout, base = copied(first_day, tmp_path)
+    fold(layout, base)
+    chain = deltas.chain(layout, base.manifest.base_id, 0)
+    for entry, content in zip(chain.entries(), undisturbed[0], strict=True):
+        (file,) = [file for file in entry.files if file.name.endswith(deltas.DRIFT)]
+        assert file.sha256 in content.files
+        record = deltas.drift_of(chain, entry)
+        assert record is not None
+        assert (record.first_ordinal, record.next_ordinal) == (content.body.first_ordinal, content.body.next_ordinal)

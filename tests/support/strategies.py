@@ -13,6 +13,7 @@ from contracts.arrays import Floats
 from contracts.bases import Base, OnlineSettings, Towers
 from contracts.chain import DataFile
 from contracts.deltas import Changes, Delta
+from contracts.drift import Drift, Shift, Spread
 from contracts.events import (
     EARLIEST,
     LATEST,
@@ -151,6 +152,19 @@ served = any_of(
     holds=tuples_of(any_of(Hold)),
     gates=tuples_of(any_of(Gate, passed=st.booleans())),
     action=st.sampled_from(["publish", "cut_over", "rollback"]),
+)
+_shifts = st.builds(Shift, st.floats(0, 1), st.floats(0, 1))
+_spreads = any_of(Spread)
+drifts = any_of(
+    Drift,
+    distance=st.none() | _spreads,
+    angle=st.none() | _spreads,
+    common_angle=st.floats(0, 180),
+    popularity=st.none() | _shifts,
+    discrete=st.dictionaries(texts, _shifts, max_size=3),
+    continuous=st.dictionaries(texts, float64s, max_size=3),
+    lacking=tuples_of(texts),
+    schema=st.just("freshet.drift/1"),
 )
 block_scores = any_of(BlockScore, arm=st.sampled_from(["served", "frozen"]), schema=st.just("freshet.validation/1"))
 

@@ -43,6 +43,7 @@ SECTIONS = {
     "contracts.validation": {"Validation record": ["BlockScore"]},
     "contracts.rebases": {"Rebase record": ["Rebase"]},
     "contracts.nights": {"Night record": ["Night"]},
+    "contracts.drift": {"Drift record": ["Drift", "Shift", "Spread"]},
     "contracts.served": {"Served manifest": ["Served", "Refused", "Position", "Hold", "Gate"]},
 }
 STRUCTS = [(m, section, name) for m, found in SECTIONS.items() for section, names in found.items() for name in names]
