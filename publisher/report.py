@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 import msgspec
 from rich import box
@@ -13,6 +14,7 @@ from rich.table import Table
 from contracts import served
 from contracts.chain import Entry
 from contracts.days import shown
+from contracts.drift import Drift
 from contracts.errors import NothingServed
 from contracts.layout import Layout
 from contracts.served import Hold, Served
@@ -34,6 +36,7 @@ def print_status(status: Status) -> None:
     known = status.behind_ms != UNKNOWN
     behind = f"{_span(status.behind_ms)} of watermark behind the newest committed shard" if known else "no shard here"
     console.print(f"Freshness: {behind}")
+    console.print(f"Drift, largest of all partitions: {drift_in_words(status.drift)}", soft_wrap=True)
     console.print(f"Item vectors: {', '.join(status.collections)}", soft_wrap=True)
     table = Table("partition", "delta", "samples", f"offset in {status.topic}", "watermark", "behind")
     for p in status.partitions:
@@ -57,6 +60,25 @@ def print_status(status: Status) -> None:
         console.print(f"Overruled gates: {', '.join(gate.name for gate in status.overruled)}", style="bold")
     if status.held:
         console.print(f"Held deltas: {_holds(status.held)}")
+
+
+def drift_in_words(drifts: Sequence[Drift]) -> str:
+    """Return each kind of drift in a figure, of several partitions the largest; docs/drift.md says what they mean."""
+    if not drifts:
+        return "no record"
+    words = [f"rows {max(angles):.0f}°"] if (angles := [each.angle.p50 for each in drifts if each.angle]) else []
+    words.append(f"common row {max(each.common_distance for each in drifts):.2f}")
+    excess, off = dict[str, float](), dict[str, float]()
+    for each in drifts:
+        popularity = {"popularity": each.popularity} if each.popularity else {}
+        for name, shift in (popularity | each.discrete).items():
+            excess[name] = max(excess.get(name, -1.0), shift.excess)
+        for name, value in each.continuous.items():
+            off[name] = max(off.get(name, 0.0), value, key=abs)
+    words += [f"{name} {value:+.2f}" for name, value in excess.items()]
+    words += [f"{name} {value:+.2f} deviations" for name, value in off.items()]
+    lacking = sorted({kind for each in drifts for kind in each.lacking})
+    return ", ".join(words) + (f"; not measured: {', '.join(lacking)}" if lacking else "")
 
 
 def print_refused(layout: Layout, last: int, as_json: bool) -> None:

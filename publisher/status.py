@@ -6,9 +6,10 @@ from contextlib import suppress
 
 import msgspec
 
-from contracts import nights, rebases, served, shards
+from contracts import deltas, nights, rebases, served, shards
 from contracts.bases import BaseStore, OpenBase
 from contracts.chain import Entry
+from contracts.drift import Drift
 from contracts.errors import FreshetError, NothingServed
 from contracts.layout import Layout
 from contracts.nights import Night
@@ -39,6 +40,7 @@ class Status(msgspec.Struct, frozen=True):
 
     `overruled`: gates that did not pass and were forced. `refused`: the newest version that was refused since.
     `next_base`: where the newest base after the served one stands. `refused_night`: the last night, if it was refused.
+    `drift`: the records of the newest deltas served, of those partitions that have one that can be read.
     """
 
     version: int
@@ -56,6 +58,7 @@ class Status(msgspec.Struct, frozen=True):
     refused: Refused | None
     next_base: Rebase | None
     refused_night: Night | None
+    drift: tuple[Drift, ...]
     who: str
     why: str
     created_at: int
@@ -86,6 +89,7 @@ def read_status(layout: Layout) -> Status:
         refused=_refused(layout, head.number),
         next_base=_next_base(layout, base),
         refused_night=_refused_night(layout, topic),
+        drift=tuple(found for position in body.positions if (found := _drift(layout, body.base_id, position))),
         who=body.who,
         why=body.why,
         created_at=body.created_at,
@@ -113,6 +117,13 @@ def _next_base(layout: Layout, now: OpenBase) -> Rebase | None:
 def _refused_night(layout: Layout, topic: str) -> Night | None:
     last = nights.chain(layout, topic).head()
     return last.body if last and last.body.step == "refused" else None
+
+
+def _drift(layout: Layout, base_id: str, position: Position) -> Drift | None:
+    chain = deltas.chain(layout, base_id, position.partition)
+    with suppress(FreshetError):
+        return deltas.drift_of(chain, chain.read(position.delta)) if position.delta else None
+    return None
 
 
 def _partition(layout: Layout, topic: str, position: Position) -> PartitionStatus:

@@ -59,6 +59,11 @@ class Branches:
         """Return the partitions of a base that this process updates."""
         return self._partitions or tuple(range(base.manifest.partitions))
 
+    @property
+    def heads(self) -> list[Entry[Delta]]:
+        """The newest delta of every branch and partition that has one."""
+        return [worker.head for worker in self._workers() if worker.head]
+
     def hold(self, bases: Iterable[OpenBase], say: Callable[[str], None] = lambda text: None) -> None:
         """Update these bases' branches and no others. Raises what `OnlineWorker` does."""
         wanted = {base.digest: base for base in bases}

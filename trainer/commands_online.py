@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from contracts.chain import Entry
     from contracts.deltas import Delta
     from trainer.branches import Branches
+    from trainer.metrics import OnlineMetrics
     from trainer.settings import TrainerSettings
 
 NEWEST = "newest"
@@ -27,7 +28,10 @@ NEWEST = "newest"
 
 @dataclass(frozen=True)
 class OnlineArguments:
-    """What `freshet trainer online` was asked for; `partitions` empty: all; `until` in ms of watermark."""
+    """What `freshet trainer online` was asked for; `partitions` empty: all; `until` in ms of watermark.
+
+    `metrics_port` None: that of the settings.
+    """
 
     layout: Layout
     topic: str | None
@@ -35,6 +39,7 @@ class OnlineArguments:
     partitions: tuple[int, ...]
     follow: bool
     until: int | None
+    metrics_port: int | None
 
 
 def parse_online(argv: Sequence[str]) -> OnlineArguments:
@@ -53,24 +58,36 @@ def parse_online(argv: Sequence[str]) -> OnlineArguments:
     end = made.add_mutually_exclusive_group()
     end.add_argument("--follow", action="store_true", help="go on as shards are committed, until a signal")
     end.add_argument("--until", type=int, metavar="MS", help="stop at this watermark (ms since 1970)")
+    made.add_argument(
+        "--metrics-port",
+        type=int,
+        metavar="PORT",
+        help="with --follow: answer Prometheus at /metrics (default: the setting http_port; 0: nowhere)",
+    )
     given = made.parse_args(argv)
-    layout = command_line.layout(given)
-    return OnlineArguments(layout, given.topic, given.base, given.partitions, given.follow, given.until)
+    if given.metrics_port is not None and not given.follow:
+        made.error("--metrics-port goes with --follow")
+    what = (given.topic, given.base, given.partitions, given.follow, given.until)
+    return OnlineArguments(command_line.layout(given), *what, given.metrics_port)
 
 
 def online(argv: Sequence[str]) -> int:
     """Run `freshet trainer online`."""
     arguments = parse_online(argv)
     from trainer.branches import Branches
+    from trainer.metrics import OnlineMetrics, answering
     from trainer.settings import TrainerSettings
 
     collect_seldom()
-    settings = TrainerSettings.load()
+    port = arguments.metrics_port if arguments.follow else 0
+    settings = TrainerSettings.load(http_port=port)
     topic = arguments.topic or settings.topic
     branches = Branches(arguments.layout, topic, settings, arguments.partitions)
     branches.hold(_wanted(arguments, topic, settings))
+    metrics = OnlineMetrics(arguments.layout)
     try:
-        _work(branches, arguments, topic, settings)
+        with answering(metrics, settings):
+            _work(branches, metrics, arguments, topic, settings)
     finally:
         bases = branches.bases
         branches.close()
@@ -114,16 +131,28 @@ def _wanted(arguments: OnlineArguments, topic: str, settings: TrainerSettings) -
     return [rebases.newest(arguments.layout, topic)]
 
 
-def _work(branches: Branches, arguments: OnlineArguments, topic: str, settings: TrainerSettings) -> None:
+def _work(
+    branches: Branches, metrics: OnlineMetrics, arguments: OnlineArguments, topic: str, settings: TrainerSettings
+) -> None:
     """Advance all branches in turn until nothing more is committed, or with --follow until a signal."""
+
+    def committed(delta: Entry[Delta]) -> None:
+        print_delta(delta, zone)
+        metrics.committed(delta)
+
+    def show() -> None:
+        metrics.hold([base.manifest.base_id for base in branches.bases], branches.heads)
+
     ended = Ending(branches.stop)
     until = {} if arguments.until is None else {"until": arguments.until}
     zone = branches.bases[0].manifest.day_zone
     looked = time.monotonic()
+    show()
     while not ended.is_set():
-        moved = branches.advance(**until, committed=lambda delta: print_delta(delta, zone))
+        moved = branches.advance(**until, committed=committed)
         if arguments.follow and time.monotonic() - looked >= settings.night.look_seconds and not ended.is_set():
             _look(branches, arguments, topic, settings)
+            show()
             looked = time.monotonic()
         if moved or (arguments.follow and not ended.wait(settings.poll_seconds)):
             continue

@@ -96,6 +96,8 @@ class TrainerSettings(StageSettings):
     publish_interval_ms: int = Field(1_800_000, ge=1000)
     poll_seconds: float = Field(0.2, gt=0)
     top_k: int = Field(20, ge=1)
+    http_host: str = "127.0.0.1"
+    http_port: int = Field(0, ge=0, le=65_535)
     towers: TowerShape = TowerShape()
     retrain: FullRetrain = FullRetrain()
     day: DayLimits = DayLimits()

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from contracts import nights
+from contracts import deltas, drift, nights
+from contracts.deltas import Changes
+from contracts.drift import Spread
 from contracts.errors import NothingServed
 from contracts.layout import Layout
 from contracts.nights import Night
 from contracts.served import Hold
-from publisher.report import print_status
+from publisher.report import drift_in_words, print_status
 from publisher.status import UNKNOWN, read_status
-from tests.support.bases import CUT, MINUTE, Tiny, append_round, append_shard, serve, stand, tiny_base
+from tests.support.bases import CUT, MINUTE, Tiny, append_round, append_shard, next_body, serve, stand, tiny_base
+from tests.unit.test_contracts_drift import RECORD
 
 
 @pytest.fixture
@@ -96,3 +100,30 @@ def test_status_tells_where_the_next_base_stands_and_that_the_last_night_was_ref
     shown = capsys.readouterr().out
     assert "Next base: newer is folding: a test\n" in shown
     assert "The night of 2025-01-07 was refused: 9 samples, where 600 are usual\n" in shown
+
+
+def test_drift_is_told_in_a_line_the_largest_of_the_partitions() -> None:
+    other = msgspec.structs.replace(RECORD, angle=Spread(7.0, 8.0, 9.0, 10.0), continuous={"hour_sin": 0.25})
+    assert drift_in_words([RECORD, other]) == (
+        "rows 7°, common row 1.50, popularity +0.25, device +0.06, hour_sin -0.50 deviations"
+    )
+
+
+def test_what_is_not_measured_is_named_and_so_is_that_there_is_no_record() -> None:
+    nothing = msgspec.structs.replace(RECORD, angle=None, popularity=None, discrete={}, continuous={})
+    lacking = msgspec.structs.replace(nothing, lacking=("popularity", "context"))
+    assert drift_in_words([lacking]) == "common row 1.50; not measured: context, popularity"
+    assert drift_in_words([]) == "no record"
+
+
+def test_status_has_the_records_of_the_deltas_served(layout: Layout) -> None:
+    base = tiny_base(layout)
+    for partition in range(2):
+        chain = deltas.chain(layout, base.manifest.base_id, partition)
+        body = next_body(base, None, partition)
+        files = {deltas.ROWS: deltas.encode(Changes(base.common, 1), 8)}
+        if partition:
+            files[deltas.DRIFT] = drift.encode(RECORD)
+        chain.create(chain.prepare(None, body, files))
+    serve(layout, base)
+    assert read_status(layout).drift == (RECORD,)
