@@ -19,10 +19,11 @@ from contracts.errors import FreshetError
 from infra.kafka.broker import LocalBroker
 from infra.kafka.choose import Broker, docker_answers, install_java, install_servers, start_broker
 from infra.milvus.server import MilvusServer
+from infra.prometheus.promtool import have_promtool
 from infra.redis.server import RedisServer, install_redis
 from tests.support.secured import SecuredBroker
 
-SERVER_FIXTURES = frozenset({"kafka", "secured_kafka", "milvus_server", "redis_server"})
+SERVER_FIXTURES = frozenset({"kafka", "secured_kafka", "milvus_server", "redis_server", "promtool"})
 Server = TypeVar("Server")
 _sentences = pytest.StashKey[list[str]]()
 _numbers = itertools.count(1)
@@ -89,6 +90,12 @@ def redis_server(pytestconfig: pytest.Config) -> Iterator[RedisServer]:
         yield server
     finally:
         server.close()
+
+
+@pytest.fixture(scope="session")
+def promtool(pytestconfig: pytest.Config) -> str:
+    """The path of promtool, which checks alerts."""
+    return _or_fail(lambda: have_promtool(pytestconfig.stash[_sentences].append))
 
 
 @pytest.fixture
