@@ -134,7 +134,7 @@ def serving(address: tuple[str, int], pages: Pages, setting: str) -> Iterator[in
         server = _Server(address, pages)
     except (OSError, OverflowError) as error:
         raise UsageError(
-            f"the health page cannot listen on {address[0]}:{address[1]}: {error}",
+            f"the page cannot listen on {address[0]}:{address[1]}: {error}",
             hint=f"Give each worker of a machine its own {setting}, or 0 for none.",
         ) from None
     threading.Thread(target=server.serve_forever, name="pages", daemon=True).start()
