@@ -168,7 +168,7 @@ def plot(kind: Kind, lines: Mapping[str, Doubles], path: Path) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=5, frameon=False, fontsize=9)
     with mpl.rc_context({"svg.hashsalt": "freshet", "svg.fonttype": "none"}):
-        figure.savefig(path, format="svg", metadata={"Date": None})
+        figure.savefig(path, format="svg", metadata={"Date": None, "Creator": None})
 
 
 def _base(root: Path, layout: Layout, progress: Progress) -> OpenBase:
