@@ -186,7 +186,7 @@ class ScoredLearner:
         block = self._tools.encoder.encode(samples)
         self.scores += self._tools.scorer.score(block, self.learner.rows, self.learner.trend, served)
         self.learner.learn(block)
-        self._contexts.add(samples)
+        self._contexts.add(block)
 
     def drift(self, rows: RowTable, next_ordinal: int, boundary: int) -> Drift:
         """Return the drift of what was learned since the last commit, up to a boundary (ms); `rows` are fresh."""

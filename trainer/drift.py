@@ -17,11 +17,11 @@ from contracts.arrays import Doubles, Floats, Integers
 from contracts.bases import OpenBase
 from contracts.days import hours_of
 from contracts.drift import Drift, Shift, Spread
-from contracts.features import FeatureEncoder, FeatureSpec
+from contracts.features import FeatureSpec
 from contracts.rows import RowTable
+from trainer.block_input import EncodedBlock
 from trainer.last_day import HOURS, LastDay, last_day_of
 from trainer.negatives import numbers_of
-from trainer.shard_feed import SampleColumns
 
 DRAWN = 4096  # clicks drawn at least for what chance alone does ...
 MOST_DRAWS = 16  # ... in so many samples at most
@@ -91,18 +91,18 @@ class IntervalContexts:
     """
 
     def __init__(self, spec: FeatureSpec, day_zone: str) -> None:
-        self._features, self._zone = FeatureEncoder(spec), day_zone
+        self._zone = day_zone
         self.hours = np.zeros(HOURS, np.int64)
         self.values = [np.zeros(len(feature.values) + 1, np.int64) for feature in spec.discrete]
         self.sums = np.zeros(len(spec.continuous))
 
-    def add(self, block: SampleColumns) -> None:
+    def add(self, block: EncodedBlock) -> None:
         """Count a block's samples."""
-        self.hours[hours_of(block.watermarks[:1], self._zone)] += len(block)
-        codes, numbers = self._features.encode(block.contexts)
+        real = len(block.samples)
+        self.hours[hours_of(block.samples.watermarks[:1], self._zone)] += real
         for column, counts in enumerate(self.values):
-            counts += np.bincount(codes[:, column], minlength=len(counts))
-        self.sums += numbers.sum(axis=0, dtype=np.float64)
+            counts += np.bincount(block.codes[:real, column], minlength=len(counts))
+        self.sums += block.numbers[:real].sum(axis=0, dtype=np.float64)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from contracts import item_space, trend
 from contracts.arrays import Doubles, Floats
 from contracts.bases import OpenBase
 from contracts.events import Context
+from contracts.features import FeatureEncoder
 from trainer.context_encoder import context_encoder
 from trainer.explanation import Answer, AnswerItem, LeftItem, ScoreParts
 from trainer.towers import TINY, queries
@@ -73,7 +74,8 @@ class Ranker:
         self._base, self._towers, self._online = base, towers, online
         self._vectors = item_space.item_vectors(base.items, towers, online.bias_weight)
         self._at = {item: at for at, item in enumerate(base.items.ids)}
-        self._context: Floats = context_encoder(base).vectors([Context()])[0]
+        nothing = FeatureEncoder(base.manifest.towers.context).encode([Context()])
+        self._context: Floats = context_encoder(base).vectors(*nothing)[0]
 
     def trend(self, counts: Mapping[str, float], now: int) -> TrendNow:
         """Return what forward-decayed `counts` of everybody add to scores at `now` (ms)."""

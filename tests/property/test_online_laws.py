@@ -18,6 +18,7 @@ from contracts import bases, crash, deltas
 from contracts.bases import BaseStore, OpenBase
 from contracts.deltas import Changes, compacted
 from contracts.events import Context
+from contracts.features import FeatureEncoder
 from contracts.layout import Layout
 from tests.support.shards import Log, ShardWriter, by_partition
 from tests.support.tastes import DAY_MS, MIDNIGHT, Tastes, write_tastes
@@ -63,11 +64,12 @@ def test_dense_parameters_item_vectors_and_biases_are_bit_identical_after_an_onl
     held = [part.copy() for part in parts]
     rows = {user: row.own.copy() for user, row in base.rows.items()}
     worker = OnlineWorker(layout, base, "events", 0, small_settings())
-    encoder, context = worker.tools.encoder.context, [Context({"device": "phone"}, {"hour": 7.0})]
-    vectors = encoder.vectors(context)
+    encoder, features = worker.tools.encoder.context, FeatureEncoder(base.manifest.towers.context)
+    context = features.encode([Context({"device": "phone"}, {"hour": 7.0})])
+    vectors = encoder.vectors(*context)
     worker.advance()
     worker.close()
-    assert np.array_equal(encoder.vectors(context), vectors)
+    assert np.array_equal(encoder.vectors(*context), vectors)
     assert vectors.any()
     assert {file.name: base.file(file.name) for file in base.manifest.files} == before
     assert bases.DENSE in before

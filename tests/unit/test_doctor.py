@@ -18,10 +18,11 @@ import freshet
 from contracts.errors import UsageError
 from contracts.findings import Finding, ok
 from contracts.layout import Layout
+from contracts.pages import serving
 from contracts.settings import CONFIG_FOLDER
 from infra.doctor.checks import GROUPS, Check, answered, asked
 from infra.ports import free_ports
-from streams.health import Pages, serving
+from streams.health import Pages
 from streams.vitals import Vitals
 from tests.support.checked import doctor, installation, printed, write_shards
 from tests.support.source_tree import ROOT
@@ -292,7 +293,8 @@ def test_a_port_that_another_program_has_is_a_fault_and_one_of_ours_is_none(
     tmp_path: Path, config: Path, silent: int
 ) -> None:
     registry = CollectorRegistry()
-    with serving(("127.0.0.1", 0), Pages(registry, lambda: (Vitals().view(), "it stands still"))) as ours:
+    pages = Pages(registry, lambda: (Vitals().view(), "it stands still"))
+    with serving(("127.0.0.1", 0), pages.answer, "http_port") as ours:
         (config / "serving.toml").write_text(f"port = {silent}")
         (config / "streams.toml").write_text(f"http_port = {ours}")
         told = doctor(tmp_path, "--only", "ports")

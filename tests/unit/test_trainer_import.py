@@ -19,7 +19,7 @@ from contracts.bases import CONTEXT_ENCODER, DENSE, BaseStore, OpenBase
 from contracts.catalogue import Catalogue
 from contracts.errors import UsageError
 from contracts.events import Context, Item
-from contracts.features import DiscreteFeature, FeatureSpec
+from contracts.features import DiscreteFeature, FeatureEncoder, FeatureSpec
 from contracts.layout import Layout
 from examples import import_implicit
 from publisher.fresh_items import fresh_items
@@ -115,8 +115,6 @@ def encoded(contexts: list[Context]) -> np.ndarray:
     """What the encoder, in torch, makes of contexts."""
     import torch
 
-    from contracts.features import FeatureEncoder
-
     codes, numbers = FeatureEncoder(CONTEXT).encode(contexts)
     with torch.no_grad():
         return np.asarray(Encoder().eval()(torch.from_numpy(codes), torch.from_numpy(numbers)))
@@ -131,7 +129,7 @@ def test_scores_are_those_of_the_model_for_a_cosine(root: Path, model: Foreign, 
     found = user_vectors(base, USERS[:3], SOME) @ base.items.vectors.T
     wanted = unit(model.rows[:3] + encoded(SOME)) @ unit(model.vectors).T / 0.2
     assert np.allclose(found, wanted, atol=1e-4)
-    vectors = context_encoder(base).vectors(SOME)
+    vectors = context_encoder(base).vectors(*FeatureEncoder(CONTEXT).encode(SOME))
     assert np.allclose(vectors, encoded(SOME) * of_base(base).user_scale, atol=1e-5)
 
 
@@ -145,8 +143,6 @@ def test_scores_are_those_of_the_model_for_a_dot_product(root: Path, model: Fore
 
 def test_a_turned_row_scores_as_in_the_tower_that_turns_it(root: Path, model: Foreign, tmp_path: Path) -> None:
     import torch
-
-    from contracts.features import FeatureEncoder
 
     tower = export(Tower("turned"), tmp_path / "turned.onnx", WIDTH)
     base = imported(root, model, "--user-tower", str(tower))
