@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from unittest import mock
 
-from contracts import deltas, events, nights, rebases, sample_encoding, served, shards, validation
+from contracts import deltas, drift, events, nights, rebases, sample_encoding, served, shards, validation
 from contracts.bases import BaseStore
 from contracts.catalogue import FRESH, pack_fresh
 from contracts.layout import Layout
@@ -18,7 +18,7 @@ from contracts.samples import columns_of
 from tests.golden import specimens
 
 # schema2: bases and deltas of version 2; schema3: served manifests of version 2, refusals, the reference of a base;
-# schema4: the records of a rebase and of a night.
+# schema4: the records of a rebase, of a night and of drift.
 VINTAGES = ("schema1", "schema2", "schema3", "schema4")
 FOLDER = Path(__file__).parent / VINTAGES[-1]
 
@@ -52,7 +52,10 @@ def _write_shards(layout: Layout) -> None:
 
 def _write_deltas(layout: Layout, base_digest: str) -> tuple[str, str]:
     chain = deltas.chain(layout, specimens.BASE_ID, 0)
-    scores: tuple[dict[str, bytes], ...] = ({deltas.VALIDATION: validation.encode(specimens.BLOCK_SCORES)}, {})
+    scores: tuple[dict[str, bytes], ...] = (
+        {deltas.VALIDATION: validation.encode(specimens.BLOCK_SCORES), deltas.DRIFT: drift.encode(specimens.DRIFT)},
+        {},
+    )
     digests = []
     for body, changes, more in zip(specimens.deltas(base_digest), specimens.CHANGES, scores, strict=True):
         entry = chain.prepare(chain.head(), body, {deltas.ROWS: deltas.encode(changes, specimens.WIDTH), **more})

@@ -25,6 +25,7 @@ from contracts.bases import (
 )
 from contracts.catalogue import FreshItems
 from contracts.deltas import Changes, Delta
+from contracts.drift import Drift, Shift, Spread
 from contracts.events import Click, Context, Event, Item, Rejected, Request, Shown, Tick
 from contracts.features import ContinuousFeature, DiscreteFeature, FeatureSpec
 from contracts.nights import Night
@@ -265,6 +266,25 @@ def refused(base_digest: str, digests: tuple[str, str]) -> Refused:
         why="",
         created_at=T + 650_000,
     )
+
+
+DRIFT = Drift(
+    base_id=BASE_ID,
+    partition=0,
+    first_ordinal=0,
+    next_ordinal=2,
+    watermark=T + 300_000,
+    touched_known=1,
+    touched_new=1,
+    distance=Spread(0.25, 0.25, 0.25, 0.25),
+    angle=Spread(12.5, 12.5, 12.5, 12.5),
+    common_distance=0.5,
+    common_angle=3.0,
+    popularity=Shift(0.5, 0.25),
+    discrete={"device": Shift(0.125, 0.0625)},
+    continuous={"hour": -0.5},
+    lacking=("context",),
+)
 
 
 def rebases(base_digest: str) -> tuple[Rebase, Rebase]:

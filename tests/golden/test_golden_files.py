@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
-from contracts import deltas, events, nights, rebases, served, shards, validation
+from contracts import deltas, drift, events, nights, rebases, served, shards, validation
 from contracts.bases import Base, BaseStore, OpenBase
 from contracts.catalogue import FRESH, unpack_fresh
 from contracts.deltas import Delta
@@ -139,6 +139,12 @@ def test_fresh_items_and_refusals_are_read(base: OpenBase, layout: Layout) -> No
     first, second = (entry.digest for entry in deltas.chain(layout, specimens.BASE_ID, 0).entries())
     refused = served.refused(layout)
     assert (refused.verify(), refused.read(1).body) == (1, specimens.refused(base.digest, (first, second)))
+
+
+@pytest.mark.parametrize("vintage", WITH_RECORDS)
+def test_the_drift_record_is_read(layout: Layout) -> None:
+    chain = deltas.chain(layout, specimens.BASE_ID, 0)
+    assert drift.decode(chain.data(chain.read(1), deltas.DRIFT)) == specimens.DRIFT
 
 
 @pytest.mark.parametrize("vintage", WITH_RECORDS)
