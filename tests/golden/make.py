@@ -52,12 +52,12 @@ def _write_shards(layout: Layout) -> None:
 
 def _write_deltas(layout: Layout, base_digest: str) -> tuple[str, str]:
     chain = deltas.chain(layout, specimens.BASE_ID, 0)
-    scores: tuple[dict[str, bytes], ...] = (
-        {deltas.VALIDATION: validation.encode(specimens.BLOCK_SCORES), deltas.DRIFT: drift.encode(specimens.DRIFT)},
-        {},
-    )
+    records = {
+        deltas.VALIDATION: validation.encode(specimens.BLOCK_SCORES),
+        deltas.DRIFT: drift.encode(specimens.DRIFT),
+    }
     digests = []
-    for body, changes, more in zip(specimens.deltas(base_digest), specimens.CHANGES, scores, strict=True):
+    for body, changes, more in zip(specimens.deltas(base_digest), specimens.CHANGES, (records, {}), strict=True):
         entry = chain.prepare(chain.head(), body, {deltas.ROWS: deltas.encode(changes, specimens.WIDTH), **more})
         chain.create(entry)
         digests.append(entry.digest)
