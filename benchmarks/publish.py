@@ -29,8 +29,8 @@ from contracts import durable, served
 from contracts.bases import BaseStore, OpenBase
 from contracts.collector import collect_seldom
 from contracts.layout import Layout
+from contracts.rollback import rollback
 from publisher.promotion import Order, publish_once
-from publisher.rollback import rollback
 from publisher.settings import PublisherSettings
 from serving.retriever import Retriever
 from serving.service import Service

@@ -127,3 +127,7 @@ class PublishRefused(FreshetError):
 
 class NothingServed(OperatorError):
     """No version has been published yet."""
+
+
+class Overtaken(OperatorError):
+    """What a person decided upon is no longer what is served: somebody published or rolled back meanwhile."""

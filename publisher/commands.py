@@ -86,7 +86,7 @@ def rollback(argv: Sequence[str]) -> int:
     parser.add_argument("--why", required=True, help="the reason, which goes on record")
     parsed = parser.parse_args(argv)
     layout, to, why = command_line.layout(parsed), parsed.to, parsed.why
-    from publisher.rollback import rollback as roll_back
+    from contracts.rollback import rollback as roll_back
 
     entry = roll_back(layout, to, command_line.who(), why)
     held = sum(hold.last - hold.first + 1 for hold in entry.body.holds)

@@ -10,10 +10,10 @@ from contracts import served
 from contracts.chain import Entry
 from contracts.errors import Corrupt, FreshetError, MissingInput, MissingServer, PublishRefused, UsageError
 from contracts.layout import Layout
+from contracts.rollback import rollback
 from contracts.served import Served
 from publisher.fresh_items import CatalogueFile
 from publisher.promotion import Order, publish_once
-from publisher.rollback import rollback
 from publisher.settings import PublisherSettings
 from publisher.sink_choice import follow_all
 from publisher.watch import fallen, ready_base

@@ -14,12 +14,12 @@ from contracts.bases import OpenBase
 from contracts.deltas import Changes
 from contracts.layout import Layout
 from contracts.partitions import partition_of
+from contracts.rollback import rollback
 from infra.milvus.server import MilvusServer
 from infra.redis.server import RedisServer
 from publisher import sinks
 from publisher.milvus_sink import MilvusSink
 from publisher.redis_sink import RedisSink
-from publisher.rollback import rollback
 from publisher.settings import Sinks
 from publisher.sinks import follow
 from tests.support.bases import CUT, Tiny, append_delta, append_round, tiny_base

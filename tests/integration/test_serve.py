@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 
 from contracts.layout import Layout
+from contracts.rollback import rollback
 from publisher.promotion import Order, publish_once
-from publisher.rollback import rollback
 from publisher.settings import PublisherSettings
 from tests.support.bases import append_round, tiny_base
 from tests.support.workers import REPOSITORY, wait_for

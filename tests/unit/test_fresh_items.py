@@ -15,11 +15,11 @@ from contracts.errors import Corrupt, PublishRefused
 from contracts.events import Context, Item, encode
 from contracts.features import DiscreteFeature, FeatureSpec
 from contracts.layout import Layout
+from contracts.rollback import rollback
 from contracts.served import Served
 from publisher import commands
 from publisher.fresh_items import CatalogueFile, fresh_items
 from publisher.promotion import Order, publish_once
-from publisher.rollback import rollback
 from publisher.schedule import Publishing, Schedule
 from publisher.settings import PublisherSettings
 from serving.retriever import Retriever

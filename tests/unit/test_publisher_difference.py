@@ -15,11 +15,11 @@ from contracts.deltas import Changes
 from contracts.errors import UsageError
 from contracts.layout import Layout
 from contracts.partitions import partition_of
+from contracts.rollback import rollback
 from contracts.rows import Row
 from publisher import commands_versions
 from publisher.difference import difference
 from publisher.promotion import Order, publish_once
-from publisher.rollback import rollback
 from publisher.settings import PublisherSettings
 from serving.retriever import Retriever
 from serving.settings import ServingSettings

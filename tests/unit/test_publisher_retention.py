@@ -14,11 +14,11 @@ from contracts import served
 from contracts.bases import BaseStore
 from contracts.errors import MissingInput, NothingServed
 from contracts.layout import Layout
+from contracts.rollback import rollback
 from publisher import commands_versions, item_index, retention
 from publisher.item_index import ItemIndex
 from publisher.promotion import Order, publish_once
 from publisher.retention import Keep
-from publisher.rollback import rollback
 from publisher.settings import PublisherSettings
 from serving.retriever import Retriever
 from serving.settings import ServingSettings

@@ -11,9 +11,9 @@ from contracts import served
 from contracts.bases import BaseStore
 from contracts.errors import Corrupt, MissingServer
 from contracts.layout import Layout
+from contracts.rollback import rollback
 from publisher import sink_choice, sinks
 from publisher.promotion import Order
-from publisher.rollback import rollback
 from publisher.schedule import Publishing, Schedule
 from publisher.settings import PublisherSettings, Sinks
 from publisher.sinks import follow, read_cursor, unpack_row

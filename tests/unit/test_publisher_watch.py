@@ -12,9 +12,9 @@ from contracts.chain import Entry
 from contracts.errors import MissingInput
 from contracts.layout import Layout
 from contracts.rebases import State
+from contracts.rollback import rollback
 from contracts.served import Served
 from publisher.promotion import Order, publish_once
-from publisher.rollback import rollback
 from publisher.schedule import Publishing, Schedule
 from publisher.settings import Limits, PublisherSettings
 from publisher.watch import fallen, ready_base

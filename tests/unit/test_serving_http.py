@@ -16,8 +16,8 @@ from contracts.bases import OpenBase
 from contracts.deltas import Changes
 from contracts.layout import Layout
 from contracts.partitions import partition_of
+from contracts.rollback import rollback
 from contracts.rows import Row
-from publisher.rollback import rollback
 from serving.answer import NO_CONTEXT
 from serving.api import create_app
 from serving.guard import Guard

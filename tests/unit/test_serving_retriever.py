@@ -19,10 +19,10 @@ from contracts.errors import Corrupt, NothingServed, UsageError, WrongParent
 from contracts.events import Context
 from contracts.layout import Layout
 from contracts.partitions import partition_of
+from contracts.rollback import rollback
 from contracts.rows import Row
 from contracts.served import Served
 from publisher.promotion import Order, publish_once
-from publisher.rollback import rollback
 from publisher.settings import PublisherSettings
 from serving.answer import Answer, Query
 from serving.retriever import Retriever

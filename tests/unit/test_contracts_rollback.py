@@ -11,9 +11,9 @@ from contracts.bases import OpenBase
 from contracts.chain import Entry
 from contracts.errors import MissingInput, NothingServed, UsageError, WrongParent
 from contracts.layout import Layout
+from contracts.rollback import rollback
 from contracts.served import Hold, Served
 from publisher.promotion import Order, publish_once
-from publisher.rollback import rollback
 from publisher.settings import PublisherSettings
 from serving.retriever import Retriever
 from serving.settings import ServingSettings
