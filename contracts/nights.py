@@ -41,3 +41,9 @@ NightChain = Chain[Night]
 def chain(layout: Layout, topic: str) -> NightChain:
     """Return the chain of the nights of one topic."""
     return Chain(layout.nights(topic), SCHEMA, Night)
+
+
+def refused(layout: Layout, topic: str) -> Night | None:
+    """Return the last night of a topic, if it was refused."""
+    last = chain(layout, topic).head()
+    return last.body if last and last.body.step == "refused" else None

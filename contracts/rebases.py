@@ -6,13 +6,14 @@ neither served, nor learned on, nor the parent of another, unless somebody names
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Literal
 
 import msgspec
 
 from contracts.bases import BaseStore, OpenBase
 from contracts.chain import Chain, Entry
-from contracts.errors import MissingInput
+from contracts.errors import FreshetError, MissingInput
 from contracts.layout import Layout
 
 SCHEMA = "freshet.rebase/1"
@@ -85,6 +86,19 @@ def newest(layout: Layout, topic: str | None = None) -> OpenBase:
             + (f" There are bases of other topics: {others}." if others else ""),
         )
     return found[-1]
+
+
+def after(layout: Layout, now: OpenBase) -> Rebase | None:
+    """Return where the base stands that reaches furthest beyond `now`; what cannot be read is left out."""
+    found: list[tuple[int, Rebase]] = []
+    store = BaseStore(layout)
+    for base_id in store.ids():
+        with suppress(FreshetError):
+            base = store.open(base_id)
+            record, cut = head(layout, base), base.manifest.cut_watermark
+            if record and base.manifest.topic == now.manifest.topic and cut > now.manifest.cut_watermark:
+                found.append((cut, record.body))
+    return max(found, key=lambda each: each[0])[1] if found else None
 
 
 def _reach(base: OpenBase) -> tuple[int, str]:

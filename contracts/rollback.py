@@ -89,16 +89,10 @@ def _holds(chain: ServedChain, to: int, target: Served) -> tuple[Hold, ...]:
     since = [target, *(e.body for e in chain.entries(after=to) if e.body.base_digest == target.base_digest)]
     added = []
     for position in target.positions:
-        last = max(_reached(since, position.partition))
+        last = max(served.reached(version, position.partition) for version in since)
         if last > position.delta:
             added.append(Hold(position.partition, position.delta + 1, last))
     return (*(hold for hold in target.holds if not _within(hold, added)), *added)
-
-
-def _reached(versions: Iterable[Served], partition: int) -> Iterable[int]:
-    for version in versions:
-        yield from (position.delta for position in version.positions if position.partition == partition)
-        yield from (hold.last for hold in version.holds if hold.partition == partition)
 
 
 def _within(hold: Hold, others: Iterable[Hold]) -> bool:

@@ -103,6 +103,12 @@ def head(layout: Layout) -> Entry[Served] | None:
     return chain(layout).head()
 
 
+def refused_since(layout: Layout, number: int) -> Refused | None:
+    """Return the newest version that was refused and would have come after version `number`."""
+    newest = refused(layout).head()
+    return newest.body if newest and newest.body.number > number else None
+
+
 def leads_to(before: Served, after: Served) -> bool:
     """Say whether `after` shows what `before` does and further deltas: not after a rollback or on another base."""
     if before.base_digest != after.base_digest:
@@ -116,3 +122,9 @@ def included(served: Served, partition: int) -> list[int]:
     delta = next((position.delta for position in served.positions if position.partition == partition), 0)
     held = {n for hold in served.holds if hold.partition == partition for n in range(hold.first, hold.last + 1)}
     return [number for number in range(1, delta + 1) if number not in held]
+
+
+def reached(served: Served, partition: int) -> int:
+    """Return the number of the newest delta of `partition` that was served on this base by then, or is held on it."""
+    delta = next((position.delta for position in served.positions if position.partition == partition), 0)
+    return max([delta, *(hold.last for hold in served.holds if hold.partition == partition)])

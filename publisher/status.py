@@ -7,7 +7,7 @@ from contextlib import suppress
 import msgspec
 
 from contracts import deltas, nights, rebases, served, shards
-from contracts.bases import BaseStore, OpenBase
+from contracts.bases import BaseStore
 from contracts.chain import Entry
 from contracts.drift import Drift
 from contracts.errors import FreshetError, NothingServed
@@ -86,37 +86,14 @@ def read_status(layout: Layout) -> Status:
         partitions=partitions,
         held=body.holds,
         overruled=tuple(gate for gate in body.gates if not gate.passed),
-        refused=_refused(layout, head.number),
-        next_base=_next_base(layout, base),
-        refused_night=_refused_night(layout, topic),
+        refused=served.refused_since(layout, head.number),
+        next_base=rebases.after(layout, base),
+        refused_night=nights.refused(layout, topic),
         drift=tuple(found for position in body.positions if (found := _drift(layout, body.base_id, position))),
         who=body.who,
         why=body.why,
         created_at=body.created_at,
     )
-
-
-def _refused(layout: Layout, number: int) -> Refused | None:
-    newest = served.refused(layout).head()
-    return newest.body if newest and newest.body.number > number else None
-
-
-def _next_base(layout: Layout, now: OpenBase) -> Rebase | None:
-    """Return the record of the base that reaches furthest beyond the served one; what cannot be read is left out."""
-    found: list[tuple[int, Rebase]] = []
-    store = BaseStore(layout)
-    for base_id in store.ids():
-        with suppress(FreshetError):
-            base = store.open(base_id)
-            record, cut = rebases.head(layout, base), base.manifest.cut_watermark
-            if record and base.manifest.topic == now.manifest.topic and cut > now.manifest.cut_watermark:
-                found.append((cut, record.body))
-    return max(found, key=lambda each: each[0])[1] if found else None
-
-
-def _refused_night(layout: Layout, topic: str) -> Night | None:
-    last = nights.chain(layout, topic).head()
-    return last.body if last and last.body.step == "refused" else None
 
 
 def _drift(layout: Layout, base_id: str, position: Position) -> Drift | None:
