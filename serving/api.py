@@ -16,14 +16,17 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from starlette.convertors import Convertor, register_url_convertor
 from starlette.exceptions import HTTPException
 
-from contracts.errors import FreshetError, NothingServed, UsageError
-from serving import documented
+from contracts.errors import FreshetError, MissingInput, NothingServed, Overtaken, UsageError, WrongParent
+from serving import documented, going_back, page
+from serving.dashboard import Dashboard
+from serving.guard import MARK, OFF
 from serving.service import Service
-from serving.wire import BatchAnswer, BatchRequest, Health, Problem, RetrieveRequest
+from serving.wire import BatchAnswer, BatchRequest, Health, Problem, RetrieveRequest, RollbackRequest
 
 JSON = "application/json"
 Asked = TypeVar("Asked")
 MAX_ID = 256
+NOT_KEPT = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 
 class _AnyText(Convertor[str]):
@@ -74,6 +77,7 @@ def create_app(service: Service) -> FastAPI:
         return _json(await run_in_threadpool(service.status))
 
     _add_probes(app, service)
+    _add_dashboard(app, service)
     app.openapi = lambda: documented.openapi(app)  # type: ignore[method-assign]
     return app
 
@@ -100,6 +104,46 @@ def _add_probes(app: FastAPI, service: Service) -> None:
         return Response(service.metrics.page(), media_type=CONTENT_TYPE_PLAIN_0_0_4)
 
 
+def _add_dashboard(app: FastAPI, service: Service) -> None:
+    shown, dashboard = page.load(), Dashboard(service)
+
+    @app.get("/", include_in_schema=False)
+    async def root() -> Response:
+        """Return the page for people; it asks for all that it shows."""
+        return Response(shown.html, media_type="text/html; charset=utf-8", headers=shown.headers)
+
+    @app.get("/overview", **documented.OVERVIEW)
+    async def overview(request: Request) -> Response:
+        """Return what the dashboard shows: a few seconds old at most, however many ask."""
+        made = await run_in_threadpool(dashboard.overview)
+        if "gzip" in request.headers.get("accept-encoding", ""):
+            return Response(made.gzipped, media_type=JSON, headers={**NOT_KEPT, "Content-Encoding": "gzip"})
+        return Response(made.plain, media_type=JSON, headers=NOT_KEPT)
+
+    @app.post("/compare", **documented.COMPARE)
+    async def compare(request: Request) -> Response:
+        """Return a user's answers side by side: before the last publish, now, and by every arm."""
+        asked = await _body(request, RetrieveRequest)
+        return _json(await run_in_threadpool(service.compare, asked.query(), int(asked.k)))
+
+    @app.get("/rollback/{to}", **documented.PLAN)
+    async def plan(to: str) -> Response:
+        """Return what a rollback to a version would hold; nothing is written. 404 where none is possible."""
+        number = int(to) if to.isascii() and to.isdigit() and len(to) < 16 else 0
+        try:
+            return _json(await run_in_threadpool(going_back.planned, service.layout, number))
+        except UsageError as error:
+            return _json(Problem(str(error), error.hint), 404)
+
+    @app.post("/rollback", **documented.ROLLBACK)
+    async def rollback(request: Request) -> Response:
+        """Serve an older version again, for operators alone; 409 if another version is served than the one seen."""
+        if not request.scope.get(MARK):
+            return _json(OFF, 403)
+        asked = await _body(request, RollbackRequest)
+        return _json(await run_in_threadpool(going_back.roll_back, service.layout, asked))
+
+
 async def _body(request: Request, kind: type[Asked]) -> Asked:
     try:
         return _decoder(kind)(await request.body())
@@ -111,19 +155,23 @@ def _decoder(kind: type[Asked]) -> Callable[[bytes], Asked]:
     return _DECODERS[kind].decode  # type: ignore[no-any-return]
 
 
-_DECODERS: dict[type, Any] = {kind: msgspec.json.Decoder(kind) for kind in (RetrieveRequest, BatchRequest)}
+_REQUESTS = (RetrieveRequest, BatchRequest, RollbackRequest)
+_DECODERS: dict[type, Any] = {kind: msgspec.json.Decoder(kind) for kind in _REQUESTS}
 
 
 def _json(found: Any, status: int = 200) -> Response:
-    return Response(msgspec.json.encode(found), status, media_type=JSON)
+    return Response(msgspec.json.encode(found), status, media_type=JSON, headers=NOT_KEPT)
+
+
+_CODES = ((NothingServed, 503), (Overtaken, 409), (MissingInput, 409), (WrongParent, 409), (UsageError, 422))
 
 
 async def _problem(request: Request, error: Exception) -> Response:
-    """Answer with what went wrong: 422 for what the caller asked, 503 for what is not there, 500 for what is broken."""
+    """Answer with what went wrong: 422 for the question, 409 for what has changed, 503 for nothing, 500 for damage."""
     if isinstance(error, HTTPException):
         return Response(
             msgspec.json.encode(Problem(str(error.detail))), error.status_code, headers=error.headers, media_type=JSON
         )
     hint = error.hint if isinstance(error, FreshetError) else ""
-    status = 503 if isinstance(error, NothingServed) else 422 if isinstance(error, UsageError) else 500
+    status = next((code for kind, code in _CODES if isinstance(error, kind)), 500)
     return _json(Problem(str(error), hint), status)

@@ -13,18 +13,18 @@ from serving.settings import ServingSettings
 
 
 def settings(layout: Layout) -> Iterator[Finding]:
-    """Yield how the settings can be read, the token among them, and who may ask."""
+    """Yield how the settings can be read, the tokens among them, and who may ask."""
     yield from of_settings(ServingSettings)
     try:
         chosen = ServingSettings.load()
     except FreshetError:  # has been told
         return
     try:
-        token = chosen.bearer_token()
+        tokens = chosen.tokens()
     except FreshetError as error:
         yield of_error("serving token", error)
         return
-    if not token and chosen.host not in LOOPBACK:
+    if not tokens.caller and chosen.host not in LOOPBACK:
         yield warning(
             "serving token",
             f"anybody who reaches {chosen.host} may ask",

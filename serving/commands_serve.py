@@ -30,7 +30,7 @@ def serve(argv: Sequence[str]) -> int:
     parsed = parser.parse_args(argv)
     layout = command_line.layout(parsed)
     settings = ServingSettings.load(host=parsed.host, port=parsed.port)
-    token = settings.bearer_token()
+    tokens = settings.tokens()
     # Requests are answered side by side; a second thread for each one's small products would only be in their way. (On
     # two cores, with a swap a second, p99 was 55 ms with numpy's own choice and is 17 ms.)
     os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -43,11 +43,11 @@ def serve(argv: Sequence[str]) -> int:
     with _bound(settings) as bound:
         service.start()
         address = f"http://{_shown_host(settings.host)}:{bound.getsockname()[1]}"
-        print(_sentence(service.fault, address, settings, bool(token)), flush=True)
+        print(_sentence(service.fault, address, settings, bool(tokens.caller)), flush=True)
         app = create_app(service)
         app.router.lifespan_context = _limited(settings.threads)
         try:
-            _run(Guard(app, token, settings.max_request_bytes), bound)
+            _run(Guard(app, tokens, settings.max_request_bytes), bound)
         finally:
             service.close()
     print("Ended.", flush=True)
@@ -107,6 +107,7 @@ def _bound(settings: ServingSettings) -> socket.socket:
 
 def _sentence(fault: str, address: str, settings: ServingSettings, has_token: bool) -> str:
     lines = [f"Serving at {address}, described at {address}/docs; SIGTERM or Ctrl-C ends it."]
+    lines.append(f"The dashboard: {address}/")
     if fault:
         lines.append(f"Not ready yet: {fault}. The first publish is taken over by itself.")
     if settings.host not in LOOPBACK and not has_token:

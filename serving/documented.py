@@ -9,11 +9,36 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from serving.answer import Answer
-from serving.wire import BatchAnswer, BatchRequest, Health, Problem, RetrieveRequest, StatusPage, UserPage
+from serving.comparison import Comparison
+from serving.overview import Overview
+from serving.wire import (
+    BatchAnswer,
+    BatchRequest,
+    Health,
+    Problem,
+    RetrieveRequest,
+    RollbackPage,
+    RollbackRequest,
+    StatusPage,
+    UserPage,
+)
 
 DESCRIPTION = "The best items for a user, from the version that is served now. Times are event times in ms."
 _REF = "#/components/schemas/{name}"
-_KINDS = (Answer, BatchAnswer, BatchRequest, Health, Problem, RetrieveRequest, StatusPage, UserPage)
+_KINDS = (
+    Answer,
+    BatchAnswer,
+    BatchRequest,
+    Comparison,
+    Health,
+    Overview,
+    Problem,
+    RetrieveRequest,
+    RollbackPage,
+    RollbackRequest,
+    StatusPage,
+    UserPage,
+)
 _REFERENCES, _COMPONENTS = msgspec.json.schema_components(_KINDS, ref_template=_REF)
 _SCHEMA: dict[type, dict[str, Any]] = dict(zip(_KINDS, _REFERENCES, strict=True))
 
@@ -26,6 +51,9 @@ def _answers(kind: type, *others: int) -> dict[int | str, dict[str, Any]]:
     """Return the answers of a page: `kind` on success, a `Problem` for the other status codes."""
     said = {
         401: "A token is needed.",
+        403: "Nobody may roll back here.",
+        404: "No rollback to this version is possible.",
+        409: "Another version is served by now, or the base is gone.",
         413: "The request is too large.",
         422: "The request is not understood.",
         500: "What is served is damaged.",
@@ -45,6 +73,13 @@ RETRIEVE: dict[str, Any] = {"responses": _answers(Answer, 422, 503), "openapi_ex
 BATCH: dict[str, Any] = {"responses": _answers(BatchAnswer, 422, 503), "openapi_extra": _asked(BatchRequest)}
 USER: dict[str, Any] = {"responses": _answers(UserPage, 422, 503)}
 STATUS: dict[str, Any] = {"responses": _answers(StatusPage, 503)}
+OVERVIEW: dict[str, Any] = {"responses": _answers(Overview)}
+COMPARE: dict[str, Any] = {"responses": _answers(Comparison, 422, 503), "openapi_extra": _asked(RetrieveRequest)}
+PLAN: dict[str, Any] = {"responses": _answers(RollbackPage, 404, 409, 503)}
+ROLLBACK: dict[str, Any] = {
+    "responses": _answers(RollbackPage, 403, 409, 422, 503),
+    "openapi_extra": _asked(RollbackRequest),
+}
 HEALTH: dict[str, Any] = {"responses": {200: {"description": "It lives.", "content": _content(Health)}}}
 READY: dict[str, Any] = {
     "responses": {

@@ -1,4 +1,4 @@
-"""What stands before every page: a limit on what a caller may send, and the bearer token if one is set."""
+"""What stands before every page: a limit on what a caller may send, and the bearer tokens if there are any."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from serving.settings import Tokens
 from serving.wire import Problem
 
 Message = MutableMapping[str, Any]
@@ -15,15 +16,20 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 
-OPEN_TO_ALL = frozenset({"/healthz", "/readyz"})  # probes hold no token, and learn nothing
+OPEN_TO_ALL = frozenset({"/healthz", "/readyz", "/"})  # probes hold no token; the dashboard asks for one: it is empty
+OPERATORS, MARK = ("POST", "/rollback"), "freshet.operator"
+OFF = Problem(
+    "nobody may roll back over HTTP here",
+    "Set `operator_token_file` for `freshet serve`, or use `freshet publish rollback`.",
+)
 
 
 class Guard:
-    """ASGI middleware. The token is compared in constant time; a body is refused as soon as it is too long."""
+    """ASGI middleware. Tokens are compared in constant time; a body is refused as soon as it is too long."""
 
-    def __init__(self, app: App, token: str, max_bytes: int) -> None:
+    def __init__(self, app: App, tokens: Tokens, max_bytes: int) -> None:
         self._app, self._max_bytes = app, max_bytes
-        self._expected = f"Bearer {token}".encode() if token else b""
+        self._caller, self._operator = _header(tokens.caller), _header(tokens.operator)
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """Pass a request on, or answer 401 or 413."""
@@ -31,8 +37,8 @@ class Guard:
             await self._app(scope, receive, send)
             return
         headers = dict(scope["headers"])
-        if not self._may_pass(scope["path"], headers.get(b"authorization", b"")):
-            await _refuse(send, 401, Problem("a token is needed", "Send it as `Authorization: Bearer <token>`."))
+        if refusal := self._refusal(scope, headers.get(b"authorization", b"")):
+            await _refuse(send, *refusal)
             return
         too_large = Problem("the request is too large", f"At most {self._max_bytes} bytes are read.")
         declared = headers.get(b"content-length", b"")
@@ -51,8 +57,24 @@ class Guard:
                 return
         await self._app(scope, _whole(bytes(body), receive), send)
 
-    def _may_pass(self, path: str, shown: bytes) -> bool:
-        return not self._expected or path in OPEN_TO_ALL or hmac.compare_digest(shown, self._expected)
+    def _refusal(self, scope: MutableMapping[str, Any], shown: bytes) -> tuple[int, Problem] | None:
+        """Return why a request may not pass; one that may roll back is marked, and no other is."""
+        is_operator = bool(self._operator) and hmac.compare_digest(shown, self._operator)
+        scope[MARK] = is_operator
+        if (scope["method"], scope["path"]) == OPERATORS:
+            if not self._operator:
+                return 403, OFF
+            wrong = Problem("the token of an operator is needed", "It is what `operator_token_file` holds.")
+            return None if is_operator else (401, wrong)
+        if not self._caller or scope["path"] in OPEN_TO_ALL:
+            return None
+        if is_operator or hmac.compare_digest(shown, self._caller):
+            return None
+        return 401, Problem("a token is needed", "Send it as `Authorization: Bearer <token>`.")
+
+
+def _header(token: str) -> bytes:
+    return f"Bearer {token}".encode() if token else b""
 
 
 def _whole(body: bytes, receive: Receive) -> Receive:

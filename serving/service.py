@@ -13,6 +13,7 @@ from contracts.events import Context
 from contracts.layout import Layout
 from serving.answer import Answer, Query
 from serving.arms import LineUp, shares
+from serving.comparison import Comparer, Comparison
 from serving.evidence import origins
 from serving.metrics import Metrics
 from serving.retriever import Retriever
@@ -28,18 +29,20 @@ class Service:
     """
 
     def __init__(self, layout: Layout, settings: ServingSettings) -> None:
-        self._layout, self._settings = layout, settings
+        self.layout, self.settings = layout, settings
         self.metrics = Metrics()
         self._retriever: Retriever | None = None
         self._fault = ""
         self._follows = True
+        self._opening = threading.Lock()
+        self._comparer: Comparer | None = None
         self._ended = threading.Event()
         self._follower = threading.Thread(target=self._follow, name="follow the served chain", daemon=True)
 
     def start(self) -> None:
         """Open what is served, and follow it from now on. Raises what makes the served version unusable here."""
         try:
-            self._retriever = Retriever(self._layout, self._settings)
+            self._retriever = Retriever(self.layout, self.settings)
         except NothingServed as error:
             self._fault = str(error)
         self._follower.start()
@@ -66,9 +69,11 @@ class Service:
         """Take over the newest version if it can be opened; else `fault` says why not."""
         try:
             if self._retriever is None:
-                self._retriever = Retriever(self._layout, self._settings)
+                self._retriever = Retriever(self.layout, self.settings)
             else:
                 self._retriever.refresh()
+                if self._comparer:
+                    self._comparer.forget_but(self._retriever.view.version)
             self._fault = ""
         except (FreshetError, OSError) as error:
             if str(error) != self._fault and not isinstance(error, NothingServed):
@@ -106,19 +111,19 @@ class Service:
             own_norm=float(np.linalg.norm(row.own)) if row else 0.0,
             id_embedding=user.id_embedding.tolist(),
             ring=list(user.ring),
-            evidence=origins(self._layout, base, user, view.shown),
+            evidence=origins(self.layout, base, user, view.shown),
         )
 
     def status(self) -> StatusPage:
         """Return what this process answers with."""
         now = self._line_up()
-        view, by_arm = now.served, shares(self._settings.arm)
+        view, by_arm = now.served, shares(self.settings.arm)
         return StatusPage(
             version=view.version,
             action=view.shown.action,
             content_of=view.shown.content_of,
             base_id=view.shown.base_id,
-            newest_version=served.chain(self._layout).head_number(view.version),
+            newest_version=served.chain(self.layout).head_number(view.version),
             fault=self._fault,
             trend_time=view.shown.trend_time,
             last_event_time=view.shown.last_event_time,
@@ -126,11 +131,37 @@ class Service:
             fresh_items=len(view.offer.fresh.ids),
             hidden_items=len(view.offer.hidden),
             tower=view.parts.tower_choice,
-            search=self._settings.search,
+            search=self.settings.search,
             arms=[ArmPage(v.arm, by_arm[v.arm], v.version, v.shown.base_id) for v in (*now.others, view)],
             vectors=self._open().builder.counts.now(),
             why=view.shown.why,
         )
+
+    def compare(self, query: Query, k: int) -> Comparison:
+        """Return a user's answers before the last publish, now, and by every arm."""
+        with self._opening:
+            comparer = self._comparer = self._comparer or Comparer(self._open().builder)
+        return comparer.compare(self._line_up(), query, k, lambda: self.user(query.user_id))
+
+    def search_now(self) -> str:
+        """Return who finds items at this moment, as an answer would say it; empty before there is a version.
+
+        A file of Milvus Lite is not tried: one process at a time may hold it, and the publisher may need it.
+        """
+        if self._retriever is None:
+            return ""
+        if self.settings.search == "milvus" and self.settings.store_uri(self.layout).endswith(".db"):
+            return "milvus, in a file: not tried"
+        parts = self._retriever.view.parts
+        return parts.search.search(np.zeros((1, parts.base.manifest.towers.width + 1), np.float32), 1).how
+
+    def redis_away(self) -> str:
+        """Return why the Redis of the settings does not answer; empty where it does, or where there is none."""
+        if self._retriever is None:
+            return ""
+        beside = self._retriever.builder.beside
+        beside.get([b"freshet: does it answer?"])
+        return beside.away
 
     def observe(self) -> None:
         """Bring the gauges of the metrics up to date."""
@@ -150,7 +181,7 @@ class Service:
     def _follow(self) -> None:
         """Refresh until the end. What nobody foresaw ends this thread; `fault` and `follows` say so from then on."""
         try:
-            while not self._ended.wait(self._settings.refresh_seconds):
+            while not self._ended.wait(self.settings.refresh_seconds):
                 self.refresh()
         except BaseException as error:
             self._fault = f"this process follows no more: {type(error).__name__}: {error}"

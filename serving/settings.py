@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -20,6 +21,14 @@ class Arm(SettingsTable):
     name: str = Field(pattern=r"^[A-Za-z0-9_.\-]{1,64}$")
     share: float = Field(gt=0, le=1)
     serves: Literal["frozen", "newest"] | int
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Bearer tokens, empty for none: `caller` opens every page, `operator` rolls back as well."""
+
+    caller: str = ""
+    operator: str = ""
 
 
 class ServingSettings(StageSettings):
@@ -45,6 +54,8 @@ class ServingSettings(StageSettings):
     port: int = Field(default=8300, ge=0, le=65_535)
     token: SecretStr = SecretStr("")
     token_file: str = ""
+    operator_token: SecretStr = SecretStr("")
+    operator_token_file: str = ""
     max_request_bytes: int = Field(default=262_144, ge=1024)
     threads: int = Field(default=8, ge=1, le=256)
     arm_salt: str = ""
@@ -65,17 +76,33 @@ class ServingSettings(StageSettings):
         """Return the vector store: the setting, else the Milvus Lite file of the run folder."""
         return self.milvus_uri or str(layout.item_store())
 
-    def bearer_token(self) -> str:
-        """Return the token that callers must show, empty for none. Raises `MissingInput`, `UsageError`."""
-        if not self.token_file:
-            return self.token.get_secret_value()
-        path = Path(self.token_file)
-        try:
-            token = path.read_text(encoding="ascii").partition("\n")[0].strip()
-        except OSError as error:
-            raise MissingInput(f"token_file {path} cannot be read: {error.strerror}") from None
-        except UnicodeDecodeError:
-            raise UsageError(f"token_file {path} is no text", hint="Its first line is the token.") from None
-        if not token:
-            raise UsageError(f"token_file {path} is empty", hint="Its first line is the token.")
-        return token
+    @property
+    def has_operator(self) -> bool:
+        """Whether there is a token with which a version can be rolled back over HTTP."""
+        return bool(self.operator_token_file or self.operator_token.get_secret_value())
+
+    def tokens(self) -> Tokens:
+        """Return the tokens, empty for none. Raises `MissingInput`, `UsageError`."""
+        found = Tokens(
+            _token("token_file", self.token_file, self.token),
+            _token("operator_token_file", self.operator_token_file, self.operator_token),
+        )
+        if found.operator and found.operator == found.caller:
+            hint = "Whoever asks for items could roll back: give operators a token of their own."
+            raise UsageError("the token of operators is that of everybody", hint=hint)
+        return found
+
+
+def _token(name: str, file: str, direct: SecretStr) -> str:
+    if not file:
+        return direct.get_secret_value()
+    path = Path(file)
+    try:
+        token = path.read_text(encoding="ascii").partition("\n")[0].strip()
+    except OSError as error:
+        raise MissingInput(f"{name} {path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"{name} {path} is no text", hint="Its first line is the token.") from None
+    if not token:
+        raise UsageError(f"{name} {path} is empty", hint="Its first line is the token.")
+    return token

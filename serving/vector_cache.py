@@ -29,7 +29,9 @@ _log = logging.getLogger(__name__)
 
 
 class Shared(Protocol):
-    """A cache beside this process: `SharedVectors`, or `NothingShared`."""
+    """A cache beside this process: `SharedVectors`, or `NothingShared`. `away`: why it does not answer, else empty."""
+
+    away: str
 
     def get(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """Return what is held under each key, None where nothing is or the cache is away."""
@@ -40,6 +42,8 @@ class Shared(Protocol):
 
 class NothingShared:
     """No second cache."""
+
+    away = ""
 
     def get(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """Return nothing."""
@@ -64,6 +68,7 @@ class SharedVectors:
         self._seconds = settings.redis_keep_seconds
         self._retry = settings.retry_seconds
         self._away_until = 0.0
+        self.away = ""
 
     def get(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """Return what Redis holds."""
@@ -86,11 +91,13 @@ class SharedVectors:
         if time.monotonic() < self._away_until:
             return None
         try:
-            return ask(self._client)
+            answer = ask(self._client)
+            self.away = ""
+            return answer
         except self._failures as error:
             self._away_until = time.monotonic() + self._retry
-            why = type(error).__name__  # its text may hold the address, and with it a password
-            _log.warning("Redis does not answer (%s): vectors are computed for %g s", why, self._retry)
+            self.away = type(error).__name__  # its text may hold the address, and with it a password
+            _log.warning("Redis does not answer (%s): vectors are computed for %g s", self.away, self._retry)
             return None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from weakref import WeakValueDictionary
 
@@ -24,12 +25,13 @@ RECENT = 8  # a rollback to one of so many versions reads nothing
 
 
 class ViewBuilder:
-    """Builds the views of one run folder. `counts` of user vectors go on over all of them."""
+    """Builds the views of one run folder, one at a time. `counts` of user vectors go on over all of them."""
 
     def __init__(self, layout: Layout, settings: ServingSettings) -> None:
         self.layout, self.settings = layout, settings
         self.counts = Counts()
-        self._shared = shared(settings)
+        self.beside = shared(settings)
+        self._building = threading.Lock()
         self._held: WeakValueDictionary[tuple[str, tuple[str, ...]], BaseParts] = WeakValueDictionary()
         self._recent: deque[UserView] = deque(maxlen=RECENT)
 
@@ -38,6 +40,10 @@ class ViewBuilder:
 
         Raises `MissingInput`, `WrongParent`, `ChainBroken`, `Corrupt` or `UnknownSchema` naming what cannot be served.
         """
+        with self._building:
+            return self._view(entry, former)
+
+    def _view(self, entry: Entry[Served], former: ServedView | None) -> ServedView:
         shown = entry.body
         parts = self._parts(shown)
         users = self._nearest(shown, parts).advanced(shown)
@@ -49,7 +55,7 @@ class ViewBuilder:
             del counts[item]
         table = TrendTable.of(counts, parts.base.manifest, shown.trend_time, offer.catalogue)
         key = f"{entry.digest} {parts.tower.precision}"
-        vectors = VectorCache(parts.tower, key, self.settings.cached_vectors, self._shared, self.counts)
+        vectors = VectorCache(parts.tower, key, self.settings.cached_vectors, self.beside, self.counts)
         return ServedView(entry.number, shown, parts, users, vectors, offer.without(table.places), table)
 
     def _nearest(self, shown: Served, parts: BaseParts) -> UserView:

@@ -14,6 +14,7 @@ from serving.served_view import MAX_K
 
 MAX_QUERIES = 256
 _FLOAT32 = 3.4028234e38
+_WHOLE = 2**53
 
 FeatureName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.\-]{1,64}$")]
 Number = Annotated[float, Meta(ge=-_FLOAT32, le=_FLOAT32)]
@@ -55,6 +56,30 @@ class BatchAnswer(msgspec.Struct, frozen=True):
     """The answers, in the order of the queries; `milliseconds` in each are those of all that one version answered."""
 
     answers: list[Answer]
+
+
+class RollbackRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Serve version `to` again. `seen`: the version that was served when this was decided; another one: 409."""
+
+    to: Annotated[float, Meta(ge=1, le=_WHOLE, multiple_of=1)]
+    seen: Annotated[float, Meta(ge=1, le=_WHOLE, multiple_of=1)]
+    who: Annotated[str, Meta(min_length=1, max_length=64)]
+    why: Annotated[str, Meta(min_length=1, max_length=500)]
+
+
+class RollbackPage(msgspec.Struct, frozen=True):
+    """A rollback, planned or done: `version` (the one served before it, or the one that it made) shows `content_of`.
+
+    `deltas` of `partitions` are held after it. Times in ms.
+    """
+
+    version: int
+    content_of: int
+    base_id: str
+    trend_time: int
+    last_event_time: int
+    deltas: int
+    partitions: int
 
 
 class UserPage(msgspec.Struct, frozen=True):

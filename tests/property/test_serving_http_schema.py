@@ -16,10 +16,19 @@ from contracts.layout import Layout
 from serving.api import create_app
 from serving.guard import Guard
 from serving.service import Service
-from serving.settings import ServingSettings
+from serving.settings import ServingSettings, Tokens
 from tests.support.bases import append_round, serve, tiny_base
 
-READ = ["GET /users/{user_id}", "GET /status", "GET /healthz", "GET /readyz", "GET /metrics"]
+ASKED = ["POST /retrieve", "POST /retrieve/batch", "POST /compare"]
+READ = [
+    "GET /users/{user_id}",
+    "GET /overview",
+    "GET /rollback/{to}",
+    "GET /status",
+    "GET /healthz",
+    "GET /readyz",
+    "GET /metrics",
+]
 
 
 @pytest.fixture(scope="module")
@@ -32,23 +41,23 @@ def pages() -> Iterator[Any]:
         serve(layout, base)
         service = Service(layout, ServingSettings(search="exact"))
         service.start()
-        yield schemathesis.openapi.from_asgi("/openapi.json", Guard(create_app(service), "", 262_144))
+        yield schemathesis.openapi.from_asgi("/openapi.json", Guard(create_app(service), Tokens(), 262_144))
         service.close()
 
 
-@pytest.mark.parametrize("page", ["POST /retrieve", "POST /retrieve/batch", *READ])
+@pytest.mark.parametrize("page", [*ASKED, "POST /rollback", *READ])
 def test_a_page_answers_as_described_whoever_asks_as_described(pages: Any, page: str) -> None:
     ask(pages, page, GenerationMode.POSITIVE)
 
 
-@pytest.mark.parametrize("page", ["POST /retrieve", "POST /retrieve/batch"])
+@pytest.mark.parametrize("page", ASKED)
 def test_a_page_refuses_as_described_whatever_is_not_described(pages: Any, page: str) -> None:
     ask(pages, page, GenerationMode.NEGATIVE)
 
 
 def test_every_page_is_asked(pages: Any) -> None:
     described = {found.ok().label for found in pages.get_all_operations()}
-    assert described == {"POST /retrieve", "POST /retrieve/batch", *READ}
+    assert described == {*ASKED, "POST /rollback", *READ}
 
 
 def ask(pages: Any, page: str, mode: GenerationMode) -> None:

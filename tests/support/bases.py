@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
@@ -310,8 +310,11 @@ def online(base: OpenBase, **changed: float) -> OnlineSettings:
     return msgspec.structs.replace(base.manifest.online, **changed)
 
 
-def serve(layout: Layout, base: OpenBase, holds: tuple[served.Hold, ...] = ()) -> Entry[served.Served]:
-    """Create the next served manifest by hand: the heads of all delta chains, no vector store, no gates."""
+def serve(layout: Layout, base: OpenBase, holds: tuple[served.Hold, ...] = (), **changed: Any) -> Entry[served.Served]:
+    """Create the next served manifest by hand: the heads of all delta chains, no vector store, no gates.
+
+    `changed`: what of its body is otherwise.
+    """
     manifest = base.manifest
     heads = {n: deltas.chain(layout, manifest.base_id, n).head() for n in range(manifest.partitions)}
     positions = tuple(
@@ -339,6 +342,6 @@ def serve(layout: Layout, base: OpenBase, holds: tuple[served.Hold, ...] = ()) -
         why="",
         created_at=0,
     )
-    entry = chain.prepare(chain.head(), body, {})
+    entry = chain.prepare(chain.head(), msgspec.structs.replace(body, **changed), {})
     chain.create(entry)
     return entry

@@ -7,6 +7,7 @@ import tomllib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[2]
 Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -18,7 +19,7 @@ def project() -> dict[str, object]:
     return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 
-def setuptools_table() -> dict[str, list[str]]:
+def setuptools_table() -> dict[str, Any]:
     """Return what pyproject.toml tells setuptools."""
     table = project()["tool"]
     assert isinstance(table, dict)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.source_tree import Function, functions, product_modules
+from tests.support.source_tree import ROOT, Function, functions, product_modules
 
 MODULE_LINES, FUNCTION_LINES, PARAMETERS = 300, 40, 5
 NO_NAMES = {"utils", "util", "common", "helpers", "base", "core", "misc"}
@@ -54,3 +54,10 @@ def test_a_function_takes_few_parameters(module: Path) -> None:
 def test_a_module_has_a_name_that_says_something(module: Path) -> None:
     assert module.stem not in NO_NAMES
     assert module.parent.name not in NO_NAMES
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in (ROOT / "serving" / "web").glob("*.js")))
+def test_a_script_is_small_and_so_are_its_lines(name: str) -> None:
+    lines = (ROOT / "serving" / "web" / name).read_text(encoding="utf-8").splitlines()
+    assert len(lines) <= MODULE_LINES
+    assert [line for line in lines if len(line) > 120] == []

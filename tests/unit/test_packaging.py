@@ -38,6 +38,14 @@ def test_the_init_of_a_package_is_a_docstring(package: str) -> None:
     assert text.index('"""', 3) == len(text) - 3
 
 
+def test_every_other_file_of_a_stage_is_packaged() -> None:
+    stages = (path for stage in STAGES for path in (ROOT / stage).rglob("*") if path.is_file())
+    others = {path.relative_to(ROOT) for path in stages if path.suffix not in {".py", ".pyc"}}
+    listed = setuptools_table()["package-data"]
+    found = {path.relative_to(ROOT) for stage in listed for glob in listed[stage] for path in (ROOT / stage).glob(glob)}
+    assert found == others != set()
+
+
 def test_every_module_at_the_root_is_listed() -> None:
     assert sorted(setuptools_table()["py-modules"]) == sorted(path.stem for path in ROOT.glob("*.py"))
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,10 +13,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pydantic import SecretStr
 from starlette.testclient import TestClient
 
+from contracts import served
 from contracts.bases import OpenBase
 from contracts.deltas import Changes
+from contracts.errors import UsageError
 from contracts.layout import Layout
 from contracts.partitions import partition_of
 from contracts.rollback import rollback
@@ -22,10 +28,12 @@ from serving.answer import NO_CONTEXT
 from serving.api import create_app
 from serving.guard import Guard
 from serving.service import Service
-from serving.settings import Arm, ServingSettings
+from serving.settings import Arm, ServingSettings, Tokens
 from tests.support.bases import CUT, MINUTE, append_delta, append_round, append_shard, serve, tiny_base, unit
+from tests.support.faults import failing_fsync
 
 EXACT = ServingSettings(search="exact", refresh_seconds=60)
+OPERATOR = "may roll back"
 ASKED = {"user_id": "u1", "k": 3, "context": {"discrete": {"device": "phone"}, "continuous": {"hour": 9}}}
 
 
@@ -45,7 +53,10 @@ def serving(layout: Layout, settings: ServingSettings = EXACT, token: str = "") 
     service = Service(layout, settings)
     service.start()
     try:
-        yield TestClient(Guard(create_app(service), token, 4096), raise_server_exceptions=False), service
+        yield (
+            TestClient(Guard(create_app(service), Tokens(token, OPERATOR), 4096), raise_server_exceptions=False),
+            service,
+        )
     finally:
         service.close()
 
@@ -177,15 +188,27 @@ def test_a_request_that_is_too_long_is_refused_however_it_comes(layout: Layout, 
 
 
 @pytest.mark.parametrize("shown", ["", "Bearer", "Bearer wrong", "bearer secret", "Bearer secret2"])
-def test_without_the_token_every_page_but_the_probes_is_closed(layout: Layout, base: OpenBase, shown: str) -> None:
+def test_without_the_token_all_but_the_probes_and_the_empty_page_is_closed(
+    layout: Layout, base: OpenBase, shown: str
+) -> None:
     serve(layout, base)
     with serving(layout, token="secret") as (client, _):
         headers = {"Authorization": shown} if shown else {}
-        for path in ("/status", "/users/u1", "/metrics", "/openapi.json", "/docs", "/nowhere"):
+        for path in (
+            "/status",
+            "/users/u1",
+            "/metrics",
+            "/overview",
+            "/rollback/1",
+            "/openapi.json",
+            "/docs",
+            "/nowhere",
+        ):
             refused = client.get(path, headers=headers)
             assert (refused.status_code, refused.headers["www-authenticate"]) == (401, "Bearer")
-        assert client.post("/retrieve", json=ASKED, headers=headers).status_code == 401
-        assert [client.get(path).status_code for path in ("/healthz", "/readyz")] == [200, 200]
+        for path in ("/retrieve", "/compare"):
+            assert client.post(path, json=ASKED, headers=headers).status_code == 401
+        assert [client.get(path).status_code for path in ("/healthz", "/readyz", "/")] == [200, 200, 200]
         assert client.get("/status", headers={"Authorization": "Bearer secret"}).status_code == 200
 
 
@@ -213,3 +236,167 @@ def test_a_process_that_no_longer_follows_is_not_ready_and_says_why(
         reason = told(client, "/readyz", 503)["reason"]
         assert reason == "this process follows no more: ZeroDivisionError: division by zero"
         assert client.post("/retrieve", json=ASKED).status_code == 200
+
+
+def test_the_page_brings_all_that_it_needs_and_allows_nothing_else(layout: Layout, base: OpenBase) -> None:
+    serve(layout, base)
+    with serving(layout) as (client, _):
+        page = client.get("/")
+        policy = dict(part.split(" ", 1) for part in page.headers["content-security-policy"].split("; "))
+        assert page.headers["content-type"] == "text/html; charset=utf-8"
+        assert len(page.content) < 100_000
+        assert re.findall(r"""(?:src|href)=["'](?!#|data:)""", page.text) == []
+        assert (policy["default-src"], policy["connect-src"], policy["form-action"]) == ("'none'", "'self'", "'none'")
+        assert (policy["frame-ancestors"], policy["trusted-types"], policy["base-uri"]) == ("'none'",) * 3
+        for element, directive in (("script", "script-src"), ("style", "style-src")):
+            (text,) = re.findall(rf"<{element}>(.*?)</{element}>", page.text, re.DOTALL)
+            digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+            assert policy[directive] == f"'sha256-{digest}'"
+        for way in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "style="):
+            assert way not in page.text
+
+
+def test_the_overview_is_answered_and_kept_nowhere(layout: Layout, base: OpenBase) -> None:
+    with serving(layout) as (client, _):
+        assert told(client, "/overview")["attention"] == ["Nothing is served yet."]
+    serve(layout, base)
+    with serving(layout) as (client, _):
+        found = client.get("/overview")
+        assert (found.json()["head"], found.headers["cache-control"]) == (1, "no-store")
+        assert found.json()["may_roll_back"] is False
+        assert (found.headers["content-encoding"], int(found.headers["content-length"]) < 1500) == ("gzip", True)
+        assert client.get("/overview", headers={"Accept-Encoding": "identity"}).json() == found.json()
+
+
+def test_a_comparison_shows_what_the_last_publish_changed(layout: Layout, base: OpenBase) -> None:
+    serve(layout, base)
+    append_round(layout, base, 1)
+    serve(layout, base)
+    settings = ServingSettings(search="exact", arm=(Arm(name="control", share=0.5, serves="frozen"),))
+    with serving(layout, settings) as (client, service):
+        found = client.post("/compare", json={"user_id": "u1", "k": 5}).json()
+        before, now = ([item["item_id"] for item in found[name]["items"]] for name in ("before", "now"))
+        assert (found["before"]["version"], found["now"]["version"], found["faults"]) == (1, 2, [])
+        assert found["entered"] == [item for item in now if item not in before] != []
+        assert found["left"] == [item for item in before if item not in now]
+        assert [answer["arm"] for answer in found["arms"]] == ["control"]
+        assert (found["user"]["user_id"], found["arm"]) == ("u1", found["user"]["arm"])
+        rollback(layout, 1, "someone", "a test")
+        service.refresh()
+        back = client.post("/compare", json={"user_id": "u1", "k": 5}).json()
+        assert (back["before"]["version"], back["now"]["version"]) == (2, 3)
+        assert [item["item_id"] for item in back["now"]["items"]] == before
+        assert "freshet_serving_answers_total{" not in client.get("/metrics").text
+
+
+def test_a_comparison_says_why_the_version_before_cannot_be_shown(layout: Layout, base: OpenBase) -> None:
+    serve(layout, base)
+    with serving(layout) as (client, service):
+        assert client.post("/compare", json=ASKED).json()["faults"] == [
+            "version 1 is the first: nothing was served before it"
+        ]
+        append_round(layout, base, 1)
+        serve(layout, base)
+        service.refresh()
+        (first,) = layout.served().glob("*1.json")
+        first.unlink()
+        found = client.post("/compare", json=ASKED).json()
+        assert (found["before"], found["now"]["version"], found["entered"]) == (None, 2, [])
+        assert "manifest 1 of " in found["faults"][0]
+    nothing = Layout(layout.root / "empty")
+    with serving(nothing) as (client, _):
+        assert client.post("/compare", json=ASKED).status_code == 503
+
+
+AN_OPERATOR = {"Authorization": f"Bearer {OPERATOR}"}
+WANTED = {"to": 1, "seen": 2, "who": "Anna", "why": "odd answers"}
+
+
+def two_versions(layout: Layout, base: OpenBase) -> None:
+    serve(layout, base)
+    append_round(layout, base, 1)
+    serve(layout, base)
+
+
+def test_a_rollback_is_looked_at_first_and_then_made_as_the_command_makes_it(layout: Layout, base: OpenBase) -> None:
+    two_versions(layout, base)
+    with serving(layout) as (client, service):
+        plan = told(client, "/rollback/1")
+        assert (plan["version"], plan["content_of"], plan["deltas"], plan["partitions"]) == (2, 1, 2, 2)
+        assert served.chain(layout).head_number() == 2
+        done = client.post("/rollback", json=WANTED, headers=AN_OPERATOR)
+        assert (done.status_code, done.json()["version"], done.json()["content_of"]) == (200, 3, 1)
+        service.refresh()
+        assert told(client, "/status")["version"] == 3
+    head = served.head(layout)
+    assert head
+    assert (head.body.who, head.body.why, head.body.action) == ("Anna at the dashboard", "odd answers", "rollback")
+
+
+@pytest.mark.parametrize("shown", ["", "Bearer", "Bearer caller", f"bearer {OPERATOR}", f"Bearer {OPERATOR} "])
+def test_a_rollback_needs_the_token_of_an_operator_also_where_reading_is_open(
+    layout: Layout, base: OpenBase, shown: str
+) -> None:
+    two_versions(layout, base)
+    for token in ("", "caller"):
+        with serving(layout, token=token) as (client, _):
+            refused = client.post("/rollback", json=WANTED, headers={"Authorization": shown})
+            assert (refused.status_code, refused.headers["www-authenticate"]) == (401, "Bearer")
+    assert served.chain(layout).head_number() == 2
+
+
+def test_without_a_token_of_operators_nobody_rolls_back_over_http(layout: Layout, base: OpenBase) -> None:
+    two_versions(layout, base)
+    service = Service(layout, EXACT)
+    for app in (Guard(create_app(service), Tokens("caller"), 4096), create_app(service)):
+        for token in ("caller", "", OPERATOR):
+            headers = {"Authorization": f"Bearer {token}"}
+            refused = TestClient(app).post("/rollback", json=WANTED, headers=headers)
+            assert (refused.status_code, refused.json()["error"]) == (403, "nobody may roll back over HTTP here")
+    assert served.chain(layout).head_number() == 2
+
+
+def test_an_operators_token_opens_what_a_callers_opens(layout: Layout, base: OpenBase) -> None:
+    serve(layout, base)
+    with serving(layout, token="caller") as (client, _):
+        assert client.get("/status", headers=AN_OPERATOR).status_code == 200
+
+
+def test_a_rollback_is_not_made_when_somebody_was_quicker_or_it_cannot_be_meant(layout: Layout, base: OpenBase) -> None:
+    two_versions(layout, base)
+    with serving(layout) as (client, _):
+
+        def answer(**changed: object) -> tuple[int, str]:
+            found = client.post("/rollback", json={**WANTED, **changed}, headers=AN_OPERATOR)
+            return found.status_code, found.json()["error"]
+
+        assert answer(seen=1) == (409, "version 2 is served by now, no longer version 1")
+        assert answer(to=7) == (422, "there is no version 7")
+        assert answer(to=2) == (422, "version 2 is what is served")
+        for field in ({"to": 0}, {"to": 1.5}, {"who": ""}, {"why": ""}, {"why": "x" * 501}, {"force": True}):
+            assert answer(**field)[0] == 422
+        for to in ("0", "-1", "x", "9" * 40, "\u0661"):
+            assert client.get(f"/rollback/{to}").status_code == 404
+        layout.base("tiny").rename(layout.retired_base("tiny", "x"))
+        assert answer()[0] == client.get("/rollback/1").status_code == 409
+        assert "no base 'tiny'" in answer()[1]
+    assert served.chain(layout).head_number() == 2
+
+
+def test_a_rollback_on_a_full_disk_says_so_and_leaves_what_is_served(layout: Layout, base: OpenBase) -> None:
+    two_versions(layout, base)
+    with serving(layout) as (client, _), failing_fsync():
+        refused = client.post("/rollback", json=WANTED, headers=AN_OPERATOR)
+        assert refused.status_code == 500
+        assert "the run folder cannot be written: No space left on device" in refused.json()["error"]
+        assert "freshet publish rollback" in refused.json()["hint"]
+    assert served.chain(layout).head_number() == 2
+
+
+def test_an_operators_token_that_everybody_holds_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "token"
+    path.write_text("the same\n")
+    both = ServingSettings(token=SecretStr("the same"), operator_token_file=str(path))
+    with pytest.raises(UsageError, match="the token of operators is that of everybody"):
+        both.tokens()
+    assert ServingSettings(operator_token_file=str(path)).tokens() == Tokens("", "the same")

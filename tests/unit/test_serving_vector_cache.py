@@ -26,6 +26,8 @@ CONTEXTS = [NO_CONTEXT, Context({"device": "phone"}), Context({"device": "deskto
 class Held:
     """A second cache that holds what it is told, and says what it was asked."""
 
+    away = ""
+
     def __init__(self, answer: bytes | None = None) -> None:
         self.held: dict[bytes, bytes] = {}
         self.answer = answer
