@@ -5,13 +5,9 @@ from __future__ import annotations
 import http.client
 import json
 import os
-import re
 import signal
 import socket
 import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,31 +18,13 @@ from contracts.rollback import rollback
 from publisher.promotion import Order, publish_once
 from publisher.settings import PublisherSettings
 from tests.support.bases import append_round, tiny_base
+from tests.support.serving import COMMAND, served
 from tests.support.workers import REPOSITORY, wait_for
-
-COMMAND = [sys.executable, "-m", "freshet", "serve"]
 
 
 @pytest.fixture
 def layout(tmp_path: Path) -> Layout:
     return Layout(tmp_path)
-
-
-@contextmanager
-def served(layout: Layout, **settings: str) -> Iterator[tuple[int, subprocess.Popen[str]]]:
-    """Start it at a free port, and end it if the test did not."""
-    environment = {**os.environ, "FRESHET_SERVING_SEARCH": "exact", **settings}
-    command = [*COMMAND, "--root", str(layout.root), "--port", "0"]
-    process = subprocess.Popen(command, cwd=REPOSITORY, env=environment, stdout=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout
-        found = re.search(r"http://127\.0\.0\.1:(\d+),", process.stdout.readline())
-        assert found
-        yield int(found.group(1)), process
-    finally:
-        if process.poll() is None:
-            process.kill()
-        process.communicate()
 
 
 def asked(port: int, method: str, path: str, body: str | None = None, token: str = "") -> tuple[int, Any]:

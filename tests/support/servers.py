@@ -10,12 +10,13 @@ import itertools
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 from kafka import KafkaAdminClient
 
 from contracts.errors import FreshetError
+from infra.chromium import find_chromium, install_chromium
 from infra.kafka.broker import LocalBroker
 from infra.kafka.choose import Broker, docker_answers, install_java, install_servers, start_broker
 from infra.milvus.server import MilvusServer
@@ -23,7 +24,10 @@ from infra.prometheus.promtool import have_promtool
 from infra.redis.server import RedisServer, install_redis
 from tests.support.secured import SecuredBroker
 
-SERVER_FIXTURES = frozenset({"kafka", "secured_kafka", "milvus_server", "redis_server", "promtool"})
+if TYPE_CHECKING:
+    from tests.support.browser import Browser
+
+SERVER_FIXTURES = frozenset({"kafka", "secured_kafka", "milvus_server", "redis_server", "promtool", "chromium"})
 Server = TypeVar("Server")
 _sentences = pytest.StashKey[list[str]]()
 _numbers = itertools.count(1)
@@ -98,6 +102,32 @@ def promtool(pytestconfig: pytest.Config) -> str:
     return _or_fail(lambda: have_promtool(pytestconfig.stash[_sentences].append))
 
 
+@pytest.fixture(scope="session")
+def chromium(pytestconfig: pytest.Config) -> Iterator[Browser]:
+    """A headless Chromium."""
+    from tests.support.browser import Browser  # selenium is not loaded where it is not used
+
+    say = pytestconfig.stash[_sentences].append
+
+    def start() -> Browser:
+        install_chromium(say)
+        return Browser(find_chromium())
+
+    found = _or_fail(start)
+    say("The dashboard ran in Debian's Chromium, headless.")
+    try:
+        yield found
+    finally:
+        found.close()
+
+
+@pytest.fixture
+def browser(chromium: Browser) -> Browser:
+    """The browser as a screen by day, whatever the test before made of it."""
+    chromium.look_as(1200, 900, "light")
+    return chromium
+
+
 @pytest.fixture
 def topic_name(request: pytest.FixtureRequest) -> str:
     """Return a topic name that no other test of this session has."""
@@ -131,7 +161,7 @@ def _or_fail(start: Callable[[], Server]) -> Server:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Register the mark, and make room for the sentences of the summary."""
-    config.addinivalue_line("markers", "server: needs a real Kafka, Milvus or Redis server")
+    config.addinivalue_line("markers", "server: needs a real Kafka, Milvus or Redis server, or a browser")
     config.stash[_sentences] = []
 
 
