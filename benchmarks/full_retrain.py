@@ -39,7 +39,7 @@ from streams.replay import Replay, Rules
 from streams.sources.open import open_source
 from streams.sources.options import SourceOptions
 from trainer.day_scan import Scan
-from trainer.epoch import Epoch, Scattered, TrainingRows
+from trainer.epoch import Epoch, Periods, Scattered, TrainingRows
 from trainer.full_model import FullModel
 from trainer.one_thread import one_thread
 from trainer.settings import FullRetrain, TrainerSettings
@@ -90,10 +90,11 @@ def _ready(layout: Layout, settings: TrainerSettings) -> Iterator[tuple[Known, E
     day = _day(topic)
     with tempfile.TemporaryDirectory(dir=layout.root) as folder:
         scan = Scan(None, (HALF_LIFE_MS, day.end), 0)
-        rows = Scattered(Path(folder), day.name, settings.retrain.seed, sum(day.next))
+        periods = Periods.of(settings.retrain.order, 0, day.end)
+        rows = Scattered(Path(folder), day.name, settings.retrain.seed, sum(day.next), periods)
         scan.begin(day.name)
         for chunk in day_chunks(topic, day, lambda done, total: None):
-            rows.add(scan.add(chunk))
+            rows.add(scan.add(chunk), chunk.click_times)
         _, clicks = scan.end()
         known = know(scan, None, settings)
         yield known, Translation(scan, known.items, known.towers.context).epoch(rows, clicks)

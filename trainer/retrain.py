@@ -6,7 +6,7 @@
     where nobody came back on that day, they are those of the settings file.
  3. scan the days, and refuse one that is unlike those before it; learn what the base knows (items, features; a warm
     start keeps the parent's and adds to them), and fold evidence, rings and trend counts to the cut.
- 4. train: one epoch a day, each day shuffled as a whole, in the order of the days.
+ 4. train: one epoch a day, each day shuffled (as a whole, or by `order`), in the order of the days.
  5. export the towers, checked against torch.
  6. write the directory and rename it: the commit.
 
@@ -32,7 +32,7 @@ from contracts import bases
 from contracts.arrays import Integers, pack
 from contracts.bases import CONTENT, Base, BaseStore, Items, OnlineSettings, OpenBase
 from contracts.catalogue import Catalogue
-from contracts.days import last_date
+from contracts.days import bounds, last_date
 from contracts.errors import UsageError
 from contracts.features import FeatureSpec
 from contracts.layout import Layout
@@ -41,7 +41,7 @@ from trainer import export, item_content, lineage
 from trainer.calibration import CALIBRATION, EVERYTHING, Calibration, Trial, Trials, Yesterday, nothing, search
 from trainer.day_scan import Scan
 from trainer.day_statistics import STATISTICS, DayStatistics, of_base, packed, require_sound
-from trainer.epoch import NO_ROWS, Scattered, TrainingRows
+from trainer.epoch import NO_ROWS, Periods, Scattered, TrainingRows
 from trainer.full_model import FullModel, item_vectors
 from trainer.last_day import LAST_DAY
 from trainer.one_thread import one_thread
@@ -181,10 +181,11 @@ def _scan(start: _Start, plan: RetrainPlan, online: OnlineSettings, folder: Path
     scan = Scan(start.parent, (online.half_life_ms, start.days[-1].end), most_hard, plan.settings.day_zone)
     for number, day in enumerate(start.filled):
         (folder / str(number)).mkdir()
-        rows = Scattered(folder / str(number), day.name, settings.seed, sum(day.next) - sum(day.first))
+        periods = Periods.of(settings.order, bounds(day.name, plan.settings.day_zone)[0], day.end)
+        rows = Scattered(folder / str(number), day.name, settings.seed, sum(day.next) - sum(day.first), periods)
         scan.begin(day.name)
         for chunk in day_chunks(start.topic, day, partial(progress, f"read {day.name}")):
-            rows.add(scan.add(chunk))
+            rows.add(scan.add(chunk), chunk.click_times)
         description, clicks = scan.end()
         statistics = description.done()
         if not plan.accept:

@@ -24,6 +24,7 @@ class FullRetrain(SettingsTable):
 
     batch: int = Field(512, ge=1)
     min_steps: int = Field(200, ge=1)
+    order: Literal["day", "hour", "minute", "click"] = "day"
     objective: Literal["listwise", "triplet_hinge", "triplet_logistic", "bpr", "pointwise"] = "listwise"
     margin: float = Field(1.0, gt=0)
     negatives_per_click: int = Field(2, ge=1, le=64)

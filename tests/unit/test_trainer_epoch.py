@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from contracts.arrays import Integers
 from trainer import epoch as epochs
-from trainer.epoch import Epoch, Scattered, TrainingRows, in_memory
+from trainer.epoch import Epoch, Periods, Scattered, TrainingRows, in_memory
 
 ITEMS = 7
 
@@ -20,13 +21,24 @@ def rows(count: int) -> TrainingRows:
     return TrainingRows(numbers, numbers % ITEMS, numbers[:, None] * 2, features, np.full((count, 2), -1))
 
 
-def scattered(folder: Path, count: int, chunk: int, seed: int = 1) -> Epoch:
+DAY_MS = 86_400_000
+START = 1_736_121_600_000
+WHOLE_DAY = Periods.of("day", START, START + DAY_MS)
+
+
+def moments(count: int) -> Integers:
+    """When each sample happened: all over the day, not in the order of arrival, several at once."""
+    return START + (np.arange(count) * 7919 % 1000) * (DAY_MS // 1000)
+
+
+def scattered(folder: Path, count: int, chunk: int, seed: int = 1, order: str = "day") -> Epoch:
     """Samples 0 to `count`, added `chunk` at a time."""
     folder.mkdir()
-    made = Scattered(folder, "day", seed, count)
-    whole = rows(count)
+    made = Scattered(folder, "day", seed, count, Periods.of(order, START, START + DAY_MS))
+    whole, times = rows(count), moments(count)
     for start in range(0, count, chunk):
-        made.add(whole.at(np.arange(start, min(start + chunk, count))))
+        some = np.arange(start, min(start + chunk, count))
+        made.add(whole.at(some), times[some])
     return Epoch("day", count, np.bincount(whole.items), made.read)
 
 
@@ -75,10 +87,10 @@ def test_the_order_is_a_uniform_shuffle_of_the_whole_day(tmp_path: Path) -> None
 
 @pytest.mark.usefixtures("small_buckets")
 def test_rows_that_came_before_a_feature_did_have_none_of_it(tmp_path: Path) -> None:
-    made, whole = Scattered(tmp_path, "day", 1, 300), rows(300)
+    made, whole, times = Scattered(tmp_path, "day", 1, 300, WHOLE_DAY), rows(300), moments(300)
     early = whole.at(np.arange(150))
-    made.add(TrainingRows(early.users, early.items, early.codes[:, :0], early.numbers[:, :0], early.hard))
-    made.add(whole.at(np.arange(150, 300)))
+    made.add(TrainingRows(early.users, early.items, early.codes[:, :0], early.numbers[:, :0], early.hard), times[:150])
+    made.add(whole.at(np.arange(150, 300)), times[150:])
     found = list(made.read())
     assert sorted(user for part in found for user in part.users.tolist()) == list(range(300))
     for part in found:
@@ -86,6 +98,30 @@ def test_rows_that_came_before_a_feature_did_have_none_of_it(tmp_path: Path) -> 
         np.testing.assert_array_equal(part.codes[:, 0], np.where(late, part.users * 2, 0))
         np.testing.assert_array_equal(np.isnan(part.numbers[:, 0]), ~late)
         np.testing.assert_array_equal(part.numbers[late, 0], part.users[late] / 8)
+
+
+@pytest.mark.usefixtures("small_buckets")
+@pytest.mark.parametrize(("order", "period"), [("hour", 3_600_000), ("minute", 60_000), ("click", 1)])
+def test_an_order_of_time_gives_the_same_samples_period_after_period_and_shuffled_within(
+    tmp_path: Path, order: str, period: int
+) -> None:
+    count = 3000
+    found = {name: users(scattered(tmp_path / name, count, 130, order=name).batches(7)) for name in ("day", order)}
+    assert sorted(found[order]) == sorted(found["day"]) == list(range(count))
+    periods = (moments(count)[found[order]] - START) // period
+    assert (np.diff(periods) >= 0).all()
+    within = [np.array(found[order])[periods == each] for each in np.unique(periods)]
+    assert all(len(part) >= 3 for part in within)
+    falling = sum(int((np.diff(part) < 0).sum()) for part in within)
+    assert falling / sum(len(part) - 1 for part in within) == pytest.approx(0.5, abs=0.05)
+
+
+def test_what_lies_outside_its_day_belongs_to_its_first_or_last_period() -> None:
+    hours = Periods.of("hour", START, START + DAY_MS)
+    at = np.array([START - 1, START, START + DAY_MS - 1, START + DAY_MS, START + 2 * DAY_MS])
+    assert hours.numbers(at).tolist() == [0, 0, 23, 23, 23]
+    odd = Periods.of("hour", START, START + DAY_MS + 1000)  # the last period is a second long
+    assert odd.keys(np.array([24]), np.array([0.999]))[0] < 1
 
 
 def test_in_memory_the_order_is_the_seeds() -> None:
