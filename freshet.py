@@ -51,7 +51,7 @@ COMMANDS = (
     Command("serve", "serving.commands_serve", "serve", "answer over HTTP what is served now"),
     Command("retrieve", "serving.commands", "retrieve", "the top k items for a user, as served now"),
     Command("evaluate", "trainer.evaluation.commands", "evaluate", "judge the online update on any log"),
-    Command("experiment", "", "", "test a claim about training and publishing"),
+    Command("experiment", "trainer.experiments.commands", "experiment", "test a claim about training and publishing"),
 )
 
 EXTRAS = {"streams": "streams", "trainer": "trainer", "publisher": "publisher", "serving": "serving"}
@@ -96,7 +96,8 @@ def _call(command: Command, argv: Sequence[str]) -> int:
         function = getattr(importlib.import_module(command.module), command.function)
         return int(function(argv))
     except ModuleNotFoundError as error:
-        extra = "evaluation" if command.words == "evaluate" else EXTRAS.get(command.module.partition(".")[0], "demo")
+        judging = command.words in {"evaluate", "experiment"}
+        extra = "evaluation" if judging else EXTRAS.get(command.module.partition(".")[0], "demo")
         extra = OWN_EXTRAS.get((extra, (error.name or "").partition(".")[0]), extra)
         raise OperatorError(
             f"`freshet {command.words}` needs the package {error.name!r}, which is not installed",

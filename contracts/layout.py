@@ -41,6 +41,10 @@ class Layout:
         """Chain of the deltas of one partition on one base."""
         return self.root / "deltas" / _safe(base_id) / f"{partition:05d}"
 
+    def experiment(self, name: str) -> Path:
+        """A run folder of its own for experiments, so that their bases are never taken for the product's."""
+        return self.root / "experiments" / _safe(name)
+
     def served(self) -> Path:
         """Chain of the served manifests."""
         return self.root / "served"

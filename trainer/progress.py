@@ -21,7 +21,7 @@ class DayBars:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        if self._tasks:
+        if self._bars.live.is_started:
             self._bars.stop()
 
     def advance(self, what: str, done: int, total: int) -> None:
@@ -31,3 +31,10 @@ class DayBars:
         if what not in self._tasks:
             self._tasks[what] = self._bars.add_task(what, total=total)
         self._bars.update(self._tasks[what], completed=done)
+
+    def finish(self, line: str) -> None:
+        """What the bars were about is done: a line stays in their place."""
+        for task in self._tasks.values():
+            self._bars.remove_task(task)
+        self._tasks.clear()
+        self._bars.console.print(line, highlight=False)

@@ -60,8 +60,11 @@ class SyntheticSettings:
 
 
 @dataclass(frozen=True)
-class _Visits:
-    """The requests of one slot: `users` int64 [n]; `time` ms [n]; `ranked` int64 [n, CANDIDATES], best luck first."""
+class Visits:
+    """The requests of one slot: `users` int64 [n]; `time` ms [n]; `ranked` int64 [n, CANDIDATES], best luck first.
+
+    `chances`: float32 [n, items], how likely each user is to pick each item.
+    """
 
     users: Integers
     time: Integers
@@ -75,7 +78,7 @@ def synthetic_events(settings: SyntheticSettings) -> Iterator[Request | Click]:
     end = start + settings.days * DAY_MS
     pending: list[tuple[int, int, Request | Click]] = []
     made = 0
-    for slot, events in enumerate(_slots(settings, start), start=1):
+    for slot, (_, events) in enumerate(slots(settings), start=1):
         for event in events:
             heapq.heappush(pending, (event.ingest_time, made, event))
             made += 1
@@ -83,16 +86,18 @@ def synthetic_events(settings: SyntheticSettings) -> Iterator[Request | Click]:
             yield heapq.heappop(pending)[2]
 
 
-def _slots(settings: SyntheticSettings, start: int) -> Iterator[list[Request | Click]]:
+def slots(settings: SyntheticSettings) -> Iterator[tuple[Visits, list[Request | Click]]]:
+    """Yield for every five minutes who asked, with the truth that no log has, and the events of it, not in order."""
     rng = np.random.default_rng(settings.seed)
     world = World(rng, settings.users, settings.items, settings.days)
-    writer = _Writer(rng, world, start)
+    writer = _Writer(rng, world, bounds(settings.first_day, "UTC")[0])
     for at in range(0, settings.days * DAY_MS, SLOT_MS):
         world.advance(SLOT_MS / HOUR_MS)
-        yield writer.written(_visits(rng, world, settings, at))
+        visits = _visits(rng, world, settings, at)
+        yield visits, writer.written(visits)
 
 
-def _visits(rng: Generator, world: World, settings: SyntheticSettings, at: int) -> _Visits:
+def _visits(rng: Generator, world: World, settings: SyntheticSettings, at: int) -> Visits:
     """Draw who asks in the slot from `at` (ms since the start) on, and 30 candidates for each.
 
     The candidates come from an exponential race (the first is a draw from the chances, the next a draw among the
@@ -114,7 +119,7 @@ def _visits(rng: Generator, world: World, settings: SyntheticSettings, at: int) 
     order = np.argsort(np.take_along_axis(race, first, axis=1), axis=1)
     ranked = np.take_along_axis(first, order, axis=1)
     time = at + np.sort(rng.integers(0, SLOT_MS, count))
-    return _Visits(users, time, ranked, np.take_along_axis(chances, ranked, axis=1))
+    return Visits(users, time, ranked, chances)
 
 
 def _rhythm(at: int) -> float:
@@ -133,7 +138,7 @@ class _Writer:
         self._shown = [[Shown(item, position) for position in range(SHOWN)] for item in items]
         self._rejected = [(Rejected(item, "rank"), Rejected(item, "pre_rank")) for item in items]
 
-    def written(self, visits: _Visits) -> list[Request | Click]:
+    def written(self, visits: Visits) -> list[Request | Click]:
         """Return the events of one slot, not in order."""
         rng, count = self._rng, len(visits.users)
         clicks = rng.random(count) < 1 / REQUESTS_A_CLICK
@@ -150,12 +155,13 @@ class _Writer:
                 events += self._click(request, int(visits.ranked[row, 0]), fates[row], spans[row])
         return events
 
-    def _request(self, visits: _Visits, row: int, place: int, fate: float, span: float) -> Request:
+    def _request(self, visits: Visits, row: int, place: int, fate: float, span: float) -> Request:
         user, time = int(visits.users[row]), self._start + int(visits.time[row])
         shown = [int(item) for item in visits.ranked[row, 1:SHOWN]]
         shown.insert(place, int(visits.ranked[row, 0]))
         # Ranking threw away those of the other candidates that this user likes least; the very least went first.
-        rest = visits.ranked[row, SHOWN:][np.argsort(visits.chances[row, SHOWN:], kind="stable")]
+        others = visits.ranked[row, SHOWN:]
+        rest = others[np.argsort(visits.chances[row, others], kind="stable")]
         rejected = [
             self._rejected[item][stage] for stage, item in zip((1, 1, 1, 0, 0, 0), rest[:REJECTED], strict=True)
         ]

@@ -59,15 +59,20 @@ def parse_evaluate(argv: Sequence[str]) -> EvaluateArguments:
         root=None,
         shown="var/evaluate/LOG",
     )
-    _add_days(made)
-    made.add_argument("--interval", type=_interval, default=1_800_000, metavar="30m", help="publish so often (30m)")
+    add_days(made).add_argument(
+        "--imported", default="", metavar="ID", help="an imported base, judged on the day after its cut"
+    )
+    made.add_argument(
+        "--items", type=Path, metavar="FILE", help="what items are about, as `freshet trainer retrain` takes it"
+    )
+    made.add_argument("--interval", type=duration, default=1_800_000, metavar="30m", help="publish so often (30m)")
     made.add_argument("--partitions", type=command_line.positive, default=1, help="fold the day by so many (1)")
     made.add_argument("--seeds", type=command_line.positive, default=3, help="how many seeds, from 1 on (3)")
     made.add_argument("--quick", action="store_true", help="a look in minutes: one seed, no peers that take long")
     made.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
     made.add_argument("--report", type=Path, metavar="FILE", help="write the page there (default: in the run folder)")
     given, log = made.parse_known_args(argv)
-    root = given.root or Path("var/evaluate") / _log_name(log)
+    root = given.root or Path("var/evaluate") / log_name(log)
     return EvaluateArguments(
         Layout(root),
         given.topic,
@@ -86,12 +91,11 @@ def parse_evaluate(argv: Sequence[str]) -> EvaluateArguments:
     )
 
 
-def _add_days(made: argparse.ArgumentParser) -> None:
-    """Add the options that say what of the log is judged."""
+def add_days(made: argparse.ArgumentParser) -> argparse._MutuallyExclusiveGroup:
+    """Add the options that say what of the log is judged; return the group of those that say on what base."""
     made.add_argument("--topic", default="events", help="whose shards to read and write (default: events)")
     base = made.add_mutually_exclusive_group()
     base.add_argument("--base", default="", metavar="FIRST..LAST", help="days of the base (default: 7 before --test)")
-    base.add_argument("--imported", default="", metavar="ID", help="an imported base, judged on the day after its cut")
     made.add_argument(
         "--test",
         default="",
@@ -99,16 +103,14 @@ def _add_days(made: argparse.ArgumentParser) -> None:
         help="the day that is judged (default: the last one), or a share like 30%%: the last part of the log by "
         "position (default of a log without two days)",
     )
-    made.add_argument(
-        "--items", type=Path, metavar="FILE", help="what items are about, as `freshet trainer retrain` takes it"
-    )
     made.add_argument("--day-zone", help="time zone of the days, e.g. America/Sao_Paulo (default: the setting)")
+    return base
 
 
 def evaluate(argv: Sequence[str]) -> int:
     """Run `freshet evaluate`."""
     arguments = parse_evaluate(argv)
-    if (arguments.log or not arguments.layout.shards(arguments.topic, 0).exists()) and (code := _replay(arguments)):
+    if code := replayed(arguments.layout, arguments.topic, arguments.log):
         return code
     from trainer.evaluation import imported, report, results
     from trainer.evaluation.protocol import run_seed
@@ -141,7 +143,7 @@ def _planned(arguments: EvaluateArguments) -> tuple[EvaluationPlan, OpenBase | N
     from trainer.evaluation.split import split
     from trainer.training_days import open_topic
 
-    settings = _settings(arguments)
+    settings = settings_for(arguments.topic, arguments.zone, arguments.interval_ms)
     base = BaseStore(arguments.layout).open(arguments.imported) if arguments.imported else None
     if base:
         parts = imported.parts(base, (arguments.topic, settings.day_zone, arguments.test))
@@ -171,21 +173,24 @@ def _strange_days(base: OpenBase, settings: TrainerSettings) -> Iterator[str]:
             yield f"note: a nightly retrain would refuse {day.day}: {'; '.join(reasons)}"
 
 
-def _replay(arguments: EvaluateArguments) -> int:
-    words = ["--root", str(arguments.layout.root), "--topic", arguments.topic, "--partitions", "1", *arguments.log]
+def replayed(layout: Layout, topic: str, log: Sequence[str]) -> int:
+    """Fold a log into shards under `layout`, unless none is named and there are shards; return the exit code."""
+    if not log and layout.shards(topic, 0).exists():
+        return 0
+    words = ["--root", str(layout.root), "--topic", topic, "--partitions", "1", *log]
     command = [sys.executable, "-m", "freshet", "streams", "replay", *words]
     return subprocess.run(command, stdout=subprocess.DEVNULL, check=False).returncode
 
 
-def _settings(arguments: EvaluateArguments) -> TrainerSettings:
+def settings_for(topic: str, zone: str | None, interval_ms: int) -> TrainerSettings:
     """Return the settings; blocks are shortened where an interval would not be whole blocks."""
     from trainer.settings import TrainerSettings
 
-    zone = {"day_zone": arguments.zone} if arguments.zone else {}
-    settings = TrainerSettings.load(**zone, topic=arguments.topic)
-    block_ms = math.gcd(arguments.interval_ms, settings.online.block_ms)
+    given = {"day_zone": zone} if zone else {}
+    settings = TrainerSettings.load(**given, topic=topic)
+    block_ms = math.gcd(interval_ms, settings.online.block_ms)
     online = settings.online.model_copy(update={"block_ms": block_ms})
-    return settings.model_copy(update={"publish_interval_ms": arguments.interval_ms, "online": online})
+    return settings.model_copy(update={"publish_interval_ms": interval_ms, "online": online})
 
 
 def _print(found: Evaluation, sentence: str, page: Path) -> None:
@@ -209,7 +214,7 @@ def _print(found: Evaluation, sentence: str, page: Path) -> None:
     console.print(f"the page         {page}", highlight=False, soft_wrap=True)
 
 
-def _log_name(log: Sequence[str]) -> str:
+def log_name(log: Sequence[str]) -> str:
     """Return a name for a log: that of its file or folder, and a digest of all that was said of it."""
     if not log:
         return "synthetic"
@@ -217,7 +222,8 @@ def _log_name(log: Sequence[str]) -> str:
     return f"{Path(data).name}-{hashlib.sha256(repr(tuple(log)).encode()).hexdigest()[:8]}"
 
 
-def _interval(text: str) -> int:
+def duration(text: str) -> int:
+    """Argument type: a time like 30m, 90s or 1h, in ms."""
     match = re.fullmatch(r"(\d+)([smh])", text)
     if not match or int(match[1]) == 0:
         raise argparse.ArgumentTypeError(f"{text!r} is not like 30m, 90s or 1h")

@@ -87,13 +87,13 @@ def run_seed(plan: EvaluationPlan, seed: int, progress: Progress = QUIET) -> See
     """Train, choose and judge one seed."""
     label = f"seed {seed}: "
     # Step 1: a base per night
-    nights = list(_nights(plan, seed, lambda what, done, total: progress(label + what, done, total)))
+    bases = list(nights(plan, seed, lambda what, done, total: progress(label + what, done, total)))
     days = [_read(plan, name) for name in (*plan.base_days, plan.test_day)]
     with one_thread():
         # Step 2: what controls and peers need chosen
-        choices = _choose(plan, nights, days, partial(progress, f"{label}choose for controls and peers"))
+        choices = _choose(plan, bases, days, partial(progress, f"{label}choose for controls and peers"))
         # Step 3: the test day
-        stage = set_up(nights[-1], days[:-1], days[-1], plan.folds)
+        stage = set_up(bases[-1], days[:-1], days[-1], plan.folds)
         return judge(stage, choices, (seed, plan.quick), partial(progress, f"{label}judge the arms"))
 
 
@@ -106,7 +106,8 @@ def judge(stage: Stage, choices: Choices, how: tuple[int, bool], progress: Calla
     return SeedRun(how[0], stage, choices, judged)
 
 
-def _nights(plan: EvaluationPlan, seed: int, progress: Progress) -> Iterator[OpenBase]:
+def nights(plan: EvaluationPlan, seed: int, progress: Progress) -> Iterator[OpenBase]:
+    """Yield a base per base day, each trained on top of the one before; what was trained before is found again."""
     parent = ""
     for number, name in enumerate(plan.base_days, start=1):
         calibrate = plan.settings.retrain.calibrate and (not plan.quick or number == len(plan.base_days))
@@ -123,15 +124,15 @@ def _read(plan: EvaluationPlan, name: str) -> LogDay:
 
 
 def _choose(
-    plan: EvaluationPlan, nights: Sequence[OpenBase], days: Sequence[LogDay], progress: Callable[[int, int], None]
+    plan: EvaluationPlan, bases: Sequence[OpenBase], days: Sequence[LogDay], progress: Callable[[int, int], None]
 ) -> Choices:
-    manifest = nights[-1].manifest
+    manifest = bases[-1].manifest
     fresh = Trial(manifest.online, manifest.own_scale)
-    if len(nights) == 1:
+    if len(bases) == 1:
         return Choices(fresh, fresh, 1.0, 1.0)
-    stages = (set_up(nights[at], days[: at + 1], days[at + 1], plan.folds) for at in range(len(nights) - 1))
+    stages = (set_up(bases[at], days[: at + 1], days[at + 1], plan.folds) for at in range(len(bases) - 1))
     before, day = plan.base_days[-2:]
-    return choose(plan, fresh, stages, (nights[-2].manifest.base_id, before, day), progress)
+    return choose(plan, fresh, stages, (bases[-2].manifest.base_id, before, day), progress)
 
 
 def choose(
@@ -152,9 +153,16 @@ def choose(
             from trainer.evaluation.ials import FrozenALS, fitted
 
             als += _found(FrozenALS(stage.history, fitted(stage.history, plan.seeds[0])), stage)
-    with Trials(Yesterday(plan.layout, plan.topic, *last, plan.settings.day_zone, plan.interval_ms)) as trials:
-        rows = search(trials, fresh, ROWS_ALONE, progress).chosen
+    rows = without_trend(plan, fresh, last, progress)
     return Choices(fresh, rows, *(WEIGHTS[int(np.argmax(each))] for each in (frozen, als)))
+
+
+def without_trend(
+    plan: EvaluationPlan, fresh: Trial, last: tuple[str, str, str], progress: Callable[[int, int], None]
+) -> Trial:
+    """Return the steps of rows without a trend prior, chosen on the day after a base; `last` as for `choose`."""
+    with Trials(Yesterday(plan.layout, plan.topic, *last, plan.settings.day_zone, plan.interval_ms)) as trials:
+        return search(trials, fresh, ROWS_ALONE, progress).chosen
 
 
 def _found(arm: Arm, stage: Stage) -> Doubles:

@@ -83,7 +83,10 @@ class FrozenRows:
 
 
 class LearningRows:
-    """Rows and trend counts that learn block by block, and are published at the end of every window."""
+    """Rows and trend counts that learn block by block, and are published at the end of every window.
+
+    `learners`: one for each partition.
+    """
 
     def __init__(self, ground: Ground, settings: OnlineSettings) -> None:
         self._ground, self._settings = ground, settings
@@ -92,7 +95,7 @@ class LearningRows:
         fold = BlockFold(self._base, settings)
         start = Start(None, base.manifest.cut_watermark, ground.trend_at_cut(settings.half_life_ms))
         names = [f"{base.digest}/{partition}" for partition in range(partitions)]
-        self._learners = [BlockLearner(self._base, name, fold, start) for name in names]
+        self.learners = [BlockLearner(self._base, name, fold, start) for name in names]
         self._turned = np.ascontiguousarray(base.items.vectors.T)
         self._next_window = 0
 
@@ -106,8 +109,8 @@ class LearningRows:
     def learn(self, clicks: Clicks) -> None:
         """Fold the blocks of the window, which is the next one, and publish."""
         for placed in self._ground.folding.windows[self._next_window]:
-            self._learners[placed.partition].learn(placed.block)
-        for learner in self._learners:
+            self.learners[placed.partition].learn(placed.block)
+        for learner in self.learners:
             learner.commit()
         self._next_window += 1
 
@@ -117,19 +120,19 @@ class LearningRows:
         found = np.empty((len(at), len(average)), np.float32)
         homes = self._ground.folding.homes[at].tolist()
         for row, (place, home) in enumerate(zip(at.tolist(), homes, strict=True)):
-            rows = self._learners[home].rows
+            rows = self.learners[home].rows
             shown = rows.shown(users[place])
             found[row] = average if shown is None else rows.shown_common + shown.own
         return found
 
     def _average(self) -> Floats:
         """Return the mean of the partitions' common rows, weighted by samples: that of users without a row."""
-        rows = [learner.rows for learner in self._learners]
+        rows = [learner.rows for learner in self.learners]
         return mean_common([r.shown_common for r in rows], [r.common_samples for r in rows], self._base.common)
 
     def _offset(self, now: int) -> Doubles:
         settings, manifest = self._settings, self._base.manifest
-        counts = self._learners[0].trend.at_cut + sum(learner.trend.own_counts() for learner in self._learners)
+        counts = self.learners[0].trend.at_cut + sum(learner.trend.own_counts() for learner in self.learners)
         clicks = decayed(counts, now, manifest.trend_t0, settings.half_life_ms)
         bias = settings.bias_weight * self._base.items.biases.astype(np.float64)
         return bias + prior(clicks, settings.beta, settings.floor)
