@@ -10,13 +10,15 @@ FAULT ?=
 WORKERS ?= 3
 SECONDS ?= 60
 TARGET ?=
+NAME ?= all
+BUDGET ?= 10m
 SOURCE = $(if $(DATA),--data '$(DATA)') $(if $(FORMAT),--format $(FORMAT))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo replay test torture fuzz check format bench clean
+.PHONY: help setup demo replay experiments test torture fuzz check format bench clean
 
 help: ## this help
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: .venv/.demo ## the virtual environment .venv with the command .venv/bin/freshet
 
@@ -25,6 +27,9 @@ demo: .venv/.demo ## a click's whole way, with a page of results: DATA=<file or 
 
 replay: .venv/.demo ## backfill one day into a run folder of its own: DAY=2017-10-05 DATA=... FORMAT=..., ARGS=--from-kafka for a topic
 	@$(BIN)/freshet streams replay $(if $(DAY),--day $(DAY)) $(SOURCE) $(ARGS)
+
+experiments: .venv/.dev ## every claim about training and publishing, quickly, in about 10 minutes: NAME=<one alone> BUDGET=10m DATA=... FORMAT=...
+	@$(BIN)/freshet experiment $(NAME) --quick --budget $(BUDGET) $(SOURCE) $(ARGS)
 
 test: .venv/.dev ## all tests, the integration tests against real servers among them
 	@$(BIN)/python -m pytest $(ARGS)

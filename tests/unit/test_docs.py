@@ -149,6 +149,7 @@ def test_every_path_of_the_layout_stands_in_its_section() -> None:
         "retired_base": layout.retired_base("BASE", "NAME"),
         "rebase": layout.rebase("BASE"),
         "nights": layout.nights("TOPIC"),
+        "experiment": layout.experiment("NAME"),
         "served": layout.served(),
         "refused": layout.refused(),
         "item_store": layout.item_store(),

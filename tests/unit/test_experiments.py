@@ -22,13 +22,13 @@ from contracts.settings import CONFIG_FOLDER
 from streams.sources.synthetic import SyntheticSettings, synthetic_events
 from streams.sources.synthetic_truth import write_truth
 from tests.support.judged import small_log
-from tests.support.source_tree import imports, product_modules
+from tests.support.source_tree import ROOT, imports, product_modules
 from tests.support.tastes import DAYS, Tastes, write_tastes
 from trainer.experiments import results
 from trainer.experiments.claims import CLAIMS
 from trainer.experiments.commands import experiment, parse_experiment
 from trainer.experiments.nightly import unasked
-from trainer.experiments.results import Experiment
+from trainer.experiments.results import ArmFigures, Experiment, RunResult
 from trainer.experiments.runs import Budget, Run, label, made, ordered
 from trainer.experiments.warm_start import moved
 
@@ -224,6 +224,21 @@ def test_without_a_name_the_claims_are_listed_and_a_wrong_name_is_told_the_right
 def test_what_is_for_one_experiment_is_refused_for_all() -> None:
     with pytest.raises(UsageError, match="are for one experiment"):
         parse_experiment(["all", "--json", "out.json"])
+
+
+def test_of_all_experiments_one_that_does_not_suit_the_log_is_named_and_the_others_are_made(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert experiment(["all", "--root", str(folder), "--quick", "--budget", "1s"]) == 0
+    told = capsys.readouterr()
+    assert "negatives: not tested: `negatives` needs a synthetic log" in told.err
+    assert all(f"experiment-{claim.name}.html" in told.out for claim in CLAIMS if claim.name != "negatives")
+
+
+def test_every_key_of_the_document_stands_on_the_page_of_experiments() -> None:
+    text = (ROOT / "docs" / "experiments.md").read_text(encoding="utf-8")
+    for struct in (Experiment, RunResult, ArmFigures):
+        assert [name for name in struct.__struct_fields__ if f"`{name}`" not in text and f".{name}`" not in text] == []
 
 
 def test_options_of_the_log_go_to_the_replay() -> None:

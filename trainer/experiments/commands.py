@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -61,7 +62,10 @@ def parse_experiment(argv: Sequence[str]) -> ExperimentArguments:
     made.add_argument("--seeds", type=command_line.positive, default=3, help="how many seeds, from 1 on (3)")
     made.add_argument("--quick", action="store_true", help="one seed")
     made.add_argument(
-        "--budget", type=duration, metavar="10m", help="begin no run after so long; those left are named (no limit)"
+        "--budget",
+        type=duration,
+        metavar="10m",
+        help="begin no run after so long; those left are named (default: no limit)",
     )
     made.add_argument("--json", type=Path, metavar="FILE", help="write the figures there (default: in the run folder)")
     made.add_argument("--report", type=Path, metavar="FILE", help="write the page there (default: in the run folder)")
@@ -101,7 +105,12 @@ def experiment(argv: Sequence[str]) -> int:
 
     budget = Budget(arguments.budget_s)
     for number, claim in enumerate(arguments.claims):
-        _test(claim, arguments, budget.share(len(arguments.claims) - number))
+        try:
+            _test(claim, arguments, budget.share(len(arguments.claims) - number))
+        except UsageError as error:  # of several, one may not suit the log
+            if len(arguments.claims) == 1:
+                raise
+            print(f"{claim.name}: not tested: {error}", file=sys.stderr)
     return 0
 
 
@@ -124,7 +133,7 @@ def _test(claim: Claim, arguments: ExperimentArguments, budget: Budget) -> None:
 
     words = arguments.log or (() if arguments.root else claim.log or ("--format", "synthetic"))
     folder = Layout(arguments.root or Path("var/experiment") / log_name(words))
-    if code := replayed(folder, arguments.topic, words):
+    if words and (code := replayed(folder, arguments.topic, words)):
         raise ProcessFailed("the log could not be folded into shards", exit_code=code)
     with DayBars() as bars:
         bench = _bench(arguments, folder, words, bars)
