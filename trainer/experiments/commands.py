@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import shlex
 import sys
 from collections.abc import Sequence
@@ -47,30 +48,7 @@ class ExperimentArguments:
 
 def parse_experiment(argv: Sequence[str]) -> ExperimentArguments:
     """Parse the arguments of `experiment NAME`; what it does not know belongs to the log. Raises `UsageError`."""
-    made = command_line.parser(
-        "experiment NAME",
-        "Test a claim: runs with bases of their own, judged on a day that none of them has seen, with seeds.",
-        "NAME is one of these, or `all`:\n"
-        + "\n".join(f"  {claim.name:<12}{claim.asks}" for claim in CLAIMS)
-        + "\nWhich log: as for `freshet evaluate`; without one, a synthetic log that suits the claim. Bases are kept: "
-        "the same\ncommand goes on where it was. docs/experiments.md says what was found.",
-        root=None,
-        shown="var/experiment/LOG",
-    )
-    add_days(made)
-    made.add_argument("--interval", type=duration, default=1_800_000, metavar="30m", help="publish so often (30m)")
-    made.add_argument("--seeds", type=command_line.positive, default=3, help="how many seeds, from 1 on (3)")
-    made.add_argument("--quick", action="store_true", help="one seed")
-    made.add_argument(
-        "--budget",
-        type=duration,
-        metavar="10m",
-        help="begin no run after so long; those left are named (default: no limit)",
-    )
-    made.add_argument("--json", type=Path, metavar="FILE", help="write the figures there (default: in the run folder)")
-    made.add_argument("--report", type=Path, metavar="FILE", help="write the page there (default: in the run folder)")
-    made.add_argument("--plot", type=Path, metavar="FILE", help="write the plot alone there, as SVG (default: nowhere)")
-    given, log = made.parse_known_args(argv[1:])
+    given, log = _parser().parse_known_args(argv[1:])
     claims = _named(argv[0])
     files = (given.json, given.report, given.plot)
     if len(claims) > 1 and any(files):
@@ -89,6 +67,30 @@ def parse_experiment(argv: Sequence[str]) -> ExperimentArguments:
         files,
         shlex.join(["freshet", "experiment", *argv]),
     )
+
+
+def _parser() -> argparse.ArgumentParser:
+    made = command_line.parser(
+        "experiment NAME",
+        "Test a claim: runs with bases of their own, judged on a day that none of them has seen, with seeds.",
+        "NAME is one of these, or `all`:\n"
+        + "\n".join(f"  {claim.name:<12}{claim.asks}" for claim in CLAIMS)
+        + "\nWhich log: as for `freshet evaluate`; without one, a synthetic log that suits the claim. Bases are kept: "
+        "the same\ncommand goes on where it was. docs/experiments.md says what was found.",
+        root=None,
+        shown="var/experiment/LOG",
+    )
+    add_days(made)
+    made.add_argument("--interval", type=duration, default=1_800_000, metavar="30m", help="publish so often (30m)")
+    made.add_argument("--seeds", type=command_line.positive, default=3, help="how many seeds, from 1 on (3)")
+    made.add_argument("--quick", action="store_true", help="one seed")
+    made.add_argument(
+        "--budget", type=duration, metavar="10m", help="begin no run after so long; name those left (default: no end)"
+    )
+    made.add_argument("--json", type=Path, metavar="FILE", help="write the figures there (default: in the run folder)")
+    made.add_argument("--report", type=Path, metavar="FILE", help="write the page there (default: in the run folder)")
+    made.add_argument("--plot", type=Path, metavar="FILE", help="write the plot alone there, as SVG (default: nowhere)")
+    return made
 
 
 def experiment(argv: Sequence[str]) -> int:

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from trainer.experiments.claims import CLAIMS
-from trainer.experiments.report import intervals, monolith_rows, rows
+from trainer.experiments.report import intervals, monolith_rows, rows, verdict
 from trainer.experiments.results import ArmFigures, Experiment
 
 
@@ -43,6 +43,7 @@ def print_found(found: Experiment, page: Path) -> None:
         for row in monolith_rows(found):
             beside.add_row(*row)
         console.print(beside)
+    console.print(verdict(found), highlight=False)
     for left in found.not_made:
         console.print(f"not made, the time was over: {left}", highlight=False)
     console.print(f"the page         {page}", highlight=False, soft_wrap=True)

@@ -11,7 +11,7 @@ from trainer.evaluation.arms import MEANING as ARMS
 from trainer.evaluation.report import STYLE
 from trainer.evaluation.results import Comparison, Spread
 from trainer.experiments.interval import MONOLITH
-from trainer.experiments.plots import by_interval, by_run, gain
+from trainer.experiments.plots import IN_WORDS, by_interval, by_run, gain
 from trainer.experiments.results import ArmFigures, Experiment, RunResult
 
 HEAD = ("recall@20, all", "±", "active", "±", "of all clicks", "recall@100, all", "AUC, all")
@@ -26,6 +26,7 @@ def page(found: Experiment) -> str:
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
             f"<title>{html.escape(title)}</title><style>{STYLE}</style>",
             f"<h1>{html.escape(found.asks[0].upper() + found.asks[1:])}</h1>",
+            f"<p>{html.escape(verdict(found))}</p>",
             f"<p class=faint>{html.escape(_about(found))}</p><p><code>{html.escape(found.command)}</code></p>",
             _not_made(found),
             *_figures(found),
@@ -37,6 +38,17 @@ def page(found: Experiment) -> str:
             "</html>\n",
         ]
     )
+
+
+def verdict(found: Experiment) -> str:
+    """Return in one line which run is the best for each arm, and how the first run does, over all clicks."""
+    told = list[str]()
+    for arm in dict.fromkeys(arm for _, arm, _ in rows(found)):
+        there = [(run, _measured(figures, found.measure)) for run, name, figures in rows(found) if name == arm]
+        (first, at_first), (best, most) = there[0], max(there, key=lambda each: each[1])
+        rest = f" ({first.name}: {at_first:.3f})" if best is not first else ""
+        told.append(f"{arm.replace('_', ' ')}: {best.name}, {most:.3f}{rest}")
+    return f"Best by {IN_WORDS[found.measure]}, one arm after the other. " + "; ".join(told) + "."
 
 
 def intervals(found: Experiment) -> bool:
@@ -57,6 +69,11 @@ def monolith_rows(found: Experiment) -> Iterator[tuple[str, str, str, str]]:
         theirs = MONOLITH.get(int(run.minutes))
         auc, recall = (f"{gain(run, FRESH, name):+.2f}" for name in ("auc", "recall20"))
         yield run.name, auc, recall, f"{theirs:+.2f}" if theirs else "–"
+
+
+def _measured(figures: ArmFigures, name: str) -> float:
+    spread: Spread = getattr(figures.slices["all"], name)
+    return spread.mean
 
 
 def _about(found: Experiment) -> str:
