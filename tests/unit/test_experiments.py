@@ -6,6 +6,7 @@ import itertools
 import re
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -24,12 +25,13 @@ from streams.sources.synthetic_truth import write_truth
 from tests.support.judged import small_log
 from tests.support.source_tree import ROOT, imports, product_modules
 from tests.support.tastes import DAYS, Tastes, write_tastes
-from trainer.experiments import results
+from trainer.experiments import order, results
+from trainer.experiments.bench import Bench
 from trainer.experiments.claims import CLAIMS
 from trainer.experiments.commands import experiment, parse_experiment
 from trainer.experiments.nightly import unasked
 from trainer.experiments.results import ArmFigures, Experiment, RunResult
-from trainer.experiments.runs import Budget, Run, label, made, ordered
+from trainer.experiments.runs import Budget, Found, Run, label, made, ordered
 from trainer.experiments.warm_start import moved
 
 SMALL = """
@@ -136,8 +138,8 @@ def test_a_budget_ends_after_the_run_at_hand_and_the_rest_is_named(
     assert 1 <= made_here < len(names)
     assert told.not_made == tuple(names[made_here:])
     printed = capsys.readouterr().out
-    assert all(f"not made, the time was over: {name}" in printed for name in told.not_made)
-    assert "Not made, the time was over:" in (folder / "experiment-order.html").read_text()
+    assert all(f"not made: {name}" in printed for name in told.not_made)
+    assert "Not made:" in (folder / "experiment-order.html").read_text()
 
 
 def test_runs_are_made_with_one_seed_each_before_any_with_another_until_the_clock_says_so() -> None:
@@ -148,6 +150,23 @@ def test_runs_are_made_with_one_seed_each_before_any_with_another_until_the_cloc
     budget = Budget(35.0, lambda: next(ticks))  # looked at after each run: at 10, 20, 30 and 40 s
     assert len(list(made(wanted, budget))) == 4
     assert len(list(made(wanted, Budget(None)))) == 6
+
+
+def test_who_interrupts_keeps_the_runs_that_were_made(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rest = iter([True, False])
+    make = order._made
+
+    def interrupted(bench: Bench, seed: int) -> Mapping[str, Found]:
+        if next(rest):
+            return make(bench, seed)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(order, "_made", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        experiment(["order", "--root", str(folder), "--quick"])
+    told = results.decode((folder / "experiment-order.json").read_bytes(), "it")
+    assert [run.name for run in told.runs] == ["day"]
+    assert told.not_made == ("click, seed 1", "hour, seed 1", "minute, seed 1")
 
 
 def test_several_experiments_share_what_is_left_of_a_budget() -> None:

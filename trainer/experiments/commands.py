@@ -19,7 +19,7 @@ from trainer.experiments.claims import CLAIMS, Claim
 
 if TYPE_CHECKING:
     from trainer.experiments.bench import Bench
-    from trainer.experiments.runs import Budget, Made, Run
+    from trainer.experiments.runs import Budget, Made
     from trainer.progress import DayBars
 
 ALL = "all"
@@ -127,44 +127,48 @@ def _named(name: str) -> tuple[Claim, ...]:
 
 
 def _test(claim: Claim, arguments: ExperimentArguments, budget: Budget) -> None:
-    from trainer.experiments import plots, report, results
-    from trainer.experiments.console import print_found
-    from trainer.experiments.runs import label, ordered
-    from trainer.experiments.summary import summarise
+    """Make the runs; where one fails or is interrupted, what was made before it is written all the same."""
+    from trainer.experiments.runs import label, made, ordered
     from trainer.progress import DayBars
 
     words = arguments.log or (() if arguments.root else claim.log or ("--format", "synthetic"))
     folder = Layout(arguments.root or Path("var/experiment") / log_name(words))
     if words and (code := replayed(folder, arguments.topic, words)):
         raise ProcessFailed("the log could not be folded into shards", exit_code=code)
+    found: list[Made] = []
     with DayBars() as bars:
         bench = _bench(arguments, folder, words, bars)
         runs = import_module(f"trainer.experiments.{claim.module}").runs(bench)
         wanted = ordered(runs, range(1, arguments.seeds + 1))
-        made = _made(claim, wanted, budget, bars)
-    left = tuple(label(*each) for each in wanted[len(made) :])
-    found = summarise(claim, bench, made, (arguments.command, left))
+        try:
+            for each in made(wanted, budget):
+                found.append(each)
+                what = f"{claim.name}: {label(each.run, each.seed)}"
+                bars.finish(f"{what:<48}{each.seconds:7.1f} s   {len(found)} of {len(wanted)}")
+        finally:
+            if found:
+                _tell(claim, arguments, bench, (found, tuple(label(*each) for each in wanted[len(found) :])))
+
+
+def _tell(
+    claim: Claim, arguments: ExperimentArguments, bench: Bench, runs: tuple[Sequence[Made], tuple[str, ...]]
+) -> None:
+    """Write and print what came of the runs that were made; the others are named."""
+    from trainer.experiments import plots, report, results
+    from trainer.experiments.console import print_found
+    from trainer.experiments.summary import summarise
+
+    made, left = runs
+    found, root = summarise(claim, bench, made, (arguments.command, left)), bench.folder.root
     json, page, plot = arguments.files
-    page = page or folder.root / f"experiment-{claim.name}.html"
-    written = {json or folder.root / f"experiment-{claim.name}.json": results.encode(found)}
-    written[page] = report.page(found).encode()
+    page = page or root / f"experiment-{claim.name}.html"
+    written = {json or root / f"experiment-{claim.name}.json": results.encode(found), page: report.page(found).encode()}
     if plot:
         written[plot] = plots.alone(found).encode()
     for path, data in written.items():
         durable.make_directory(path.parent)
         durable.replace_file(path, data)
     print_found(found, page)
-
-
-def _made(claim: Claim, wanted: Sequence[tuple[Run, int]], budget: Budget, bars: DayBars) -> list[Made]:
-    from trainer.experiments.runs import label, made
-
-    found: list[Made] = []
-    for each in made(wanted, budget):
-        found.append(each)
-        what = f"{claim.name}: {label(each.run, each.seed)}"
-        bars.finish(f"{what:<48}{each.seconds:7.1f} s   {len(found)} of {len(wanted)}")
-    return found
 
 
 def _bench(arguments: ExperimentArguments, folder: Layout, words: tuple[str, ...], bars: DayBars) -> Bench:

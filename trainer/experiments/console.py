@@ -45,7 +45,7 @@ def print_found(found: Experiment, page: Path) -> None:
         console.print(beside)
     console.print(verdict(found), highlight=False)
     for left in found.not_made:
-        console.print(f"not made, the time was over: {left}", highlight=False)
+        console.print(f"not made: {left}", highlight=False)
     console.print(f"the page         {page}", highlight=False, soft_wrap=True)
 
 

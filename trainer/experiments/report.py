@@ -88,7 +88,7 @@ def _about(found: Experiment) -> str:
 def _not_made(found: Experiment) -> str:
     if not found.not_made:
         return ""
-    return f"<p><strong>Not made, the time was over:</strong> {html.escape('; '.join(found.not_made))}.</p>"
+    return f"<p><strong>Not made:</strong> {html.escape('; '.join(found.not_made))}.</p>"
 
 
 def _figures(found: Experiment) -> Iterator[str]:

@@ -36,7 +36,7 @@ class RunResult(msgspec.Struct, frozen=True):
 
 class Experiment(msgspec.Struct, frozen=True):
     """The whole document. `comparisons`: of the same arm in another run than the first, of another arm in one run; an
-    arm is told as `run: arm`. `not_made`: runs, with their seeds, that the time did not reach."""
+    arm is told as `run: arm`. `not_made`: runs, with their seeds, that the time, or an interruption, left out."""
 
     name: str
     asks: str
