@@ -25,14 +25,16 @@ from streams.sources.synthetic_truth import write_truth
 from tests.support.judged import small_log
 from tests.support.source_tree import ROOT, imports, product_modules
 from tests.support.tastes import DAYS, Tastes, write_tastes
-from trainer.experiments import order, results
-from trainer.experiments.bench import Bench
+from trainer.evaluation.protocol import EvaluationPlan
+from trainer.experiments import nightly, order, results
+from trainer.experiments.bench import Bench, own_folder
 from trainer.experiments.claims import CLAIMS
 from trainer.experiments.commands import experiment, parse_experiment
 from trainer.experiments.nightly import unasked
 from trainer.experiments.results import ArmFigures, Experiment, RunResult
 from trainer.experiments.runs import Budget, Found, Run, label, made, ordered
 from trainer.experiments.warm_start import moved
+from trainer.settings import TrainerSettings
 
 SMALL = """
 [towers]
@@ -199,6 +201,20 @@ def test_a_day_of_which_the_first_part_is_learned_only_is_asked_for_the_rest(tmp
     assert not cut.known[:300].any()
     np.testing.assert_array_equal(cut.known[300:], day.known[300:])
     assert day.known[:300].any()
+
+
+def test_a_day_of_online_update_alone_is_the_day_after_last_night(folder: Path) -> None:
+    layout = Layout(folder)
+    plan = EvaluationPlan(
+        own_folder(layout, "events"), "events", DAYS[:2], DAYS[2], 1, (1,), True, TrainerSettings.load()
+    )
+    bench = Bench(plan, layout, ())
+    one, other = nightly.online_only(bench, 1, 1), nightly.last_night(bench, nightly.MOVING, 1)
+    for arm in nightly.MOVING:
+        np.testing.assert_array_equal(one[arm].judged.ranks, other[arm].judged.ranks)
+    two = nightly.online_only(bench, 2, 1)
+    assert len(two[nightly.ROWS].judged.ranks) == len(one[nightly.ROWS].judged.ranks)
+    assert (two[nightly.ROWS].judged.ranks != one[nightly.ROWS].judged.ranks).any()
 
 
 def test_the_moves_of_a_day_are_what_online_rows_are_away_from_the_base(tmp_path: Path) -> None:

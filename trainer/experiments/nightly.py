@@ -20,30 +20,33 @@ from trainer.experiments.bench import Bench
 from trainer.experiments.runs import Found, Run
 
 ROWS, WITH_PRIOR = "rows", "rows and trend prior"
+MOVING = {ROWS: BOTH, WITH_PRIOR: FRESH}
+STILL = {ROWS: FROZEN_SHRUNK, WITH_PRIOR: TREND_FROZEN}
 
 
 def runs(bench: Bench) -> Sequence[Run]:
     """Return both, nightly only, and online only for ever fewer days. Raises `UsageError` for one night."""
     bench.require_nights(2)
     nights = len(bench.plan.base_days)
-    moving, still = {ROWS: BOTH, WITH_PRIOR: FRESH}, {ROWS: FROZEN_SHRUNK, WITH_PRIOR: TREND_FROZEN}
     return [
-        Run("nightly and online", "a base of last night, updated during the day", partial(_last, bench, moving)),
-        Run("nightly only", "a base of last night whose rows stand still", partial(_last, bench, still)),
+        Run("nightly and online", "a base of last night, updated during the day", partial(last_night, bench, MOVING)),
+        Run("nightly only", "a base of last night whose rows stand still", partial(last_night, bench, STILL)),
         *(
-            Run(f"online only for {count} days", f"a base of {count} nights ago", partial(_online, bench, count))
+            Run(f"online only for {count} days", f"a base of {count} nights ago", partial(online_only, bench, count))
             for count in range(nights, 1, -1)
         ),
     ]
 
 
-def _last(bench: Bench, arms: Mapping[str, str], seed: int) -> Mapping[str, Found]:
+def last_night(bench: Bench, arms: Mapping[str, str], seed: int) -> Mapping[str, Found]:
+    """Return how `arms`, names by what they are called here, did on the base of last night."""
     bases = bench.nights(seed)
     found = bench.judged(bench.stage(bases[-1]), bench.choices(bases), arms.values(), seed)
     return {name: Found(found[arm]) for name, arm in arms.items()}
 
 
-def _online(bench: Bench, count: int, seed: int) -> Mapping[str, Found]:
+def online_only(bench: Bench, count: int, seed: int) -> Mapping[str, Found]:
+    """Return how rows did that were learned for `count` days, the judged one included, on the base before them."""
     bases, plan, zone = bench.nights(seed), bench.plan, bench.plan.settings.day_zone
     at = len(bases) - count
     last = bench.day(plan.test_day)
