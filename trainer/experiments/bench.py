@@ -14,7 +14,7 @@ from contracts.bases import OpenBase
 from contracts.errors import UsageError
 from contracts.layout import Layout
 from trainer.calibration import NO_TREND, Trial
-from trainer.evaluation.arms import Choices, makers
+from trainer.evaluation.arms import BOTH, Choices, makers
 from trainer.evaluation.day import LogDay, read_log_day
 from trainer.evaluation.judge import Judged, judge_one
 from trainer.evaluation.protocol import QUIET, EvaluationPlan, Progress, nights, without_trend
@@ -70,14 +70,14 @@ class Bench:
         before = [self.day(name) for name in self.plan.base_days]
         return set_up(base, before, self.day(self.plan.test_day), (1, interval_ms or self.plan.interval_ms))
 
-    def choices(self, bases: Sequence[OpenBase]) -> Choices:
-        """Return what was chosen for the last of these bases, one a night, before the judged day.
+    def choices(self, bases: Sequence[OpenBase], names: Iterable[str]) -> Choices:
+        """Return what was chosen for the last of these bases, one a night, before the judged day, as `names` need it.
 
-        Where the settings forbid to calibrate, or there is one night, rows without a trend prior get the same steps.
+        Rows without a trend prior get steps of their own where such arms are named, unless nothing is calibrated.
         """
         manifest = bases[-1].manifest
         fresh = Trial(manifest.online, manifest.own_scale)
-        if len(bases) < 2 or not self.plan.settings.retrain.calibrate:
+        if BOTH not in names or len(bases) < 2 or not self.plan.settings.retrain.calibrate:
             return Choices(fresh, fresh.changed(NO_TREND), 1.0, 1.0)
         if manifest.base_id not in self._rows:
             self._rows[manifest.base_id] = self._without_trend(bases)

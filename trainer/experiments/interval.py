@@ -38,7 +38,7 @@ def runs(bench: Bench) -> Sequence[Run]:
 
 def _made(bench: Bench, minutes: int, seed: int) -> Mapping[str, Found]:
     bases = bench.nights(seed)
-    choices, base = bench.choices(bases), bases[-1]
+    choices, base = bench.choices(bases, ARMS), bases[-1]
     base = base.told(online=msgspec.structs.replace(base.manifest.online, block_ms=MINUTE_MS))
     stage = bench.stage(base, minutes * MINUTE_MS)
     found = bench.judged(stage, choices, ARMS, seed)

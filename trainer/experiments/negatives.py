@@ -71,7 +71,7 @@ class _Sides:
 
 def _made(bench: Bench, truth: Truth, seed: int) -> Mapping[str, Found]:
     bases = bench.nights(seed)
-    stage, choices = bench.stage(bases[-1]), bench.choices(bases)
+    stage, choices = bench.stage(bases[-1]), bench.choices(bases, ARMS)
     likes = truth.likes(stage.ground.day.samples, bases[-1])
     found, made = dict[str, Found](), makers(stage, choices, seed, quick=True)
     with one_thread():

@@ -41,7 +41,7 @@ def runs(bench: Bench) -> Sequence[Run]:
 def last_night(bench: Bench, arms: Mapping[str, str], seed: int) -> Mapping[str, Found]:
     """Return how `arms`, names by what they are called here, did on the base of last night."""
     bases = bench.nights(seed)
-    found = bench.judged(bench.stage(bases[-1]), bench.choices(bases), arms.values(), seed)
+    found = bench.judged(bench.stage(bases[-1]), bench.choices(bases, MOVING.values()), arms.values(), seed)
     return {name: Found(found[arm]) for name, arm in arms.items()}
 
 
@@ -54,7 +54,7 @@ def online_only(bench: Bench, count: int, seed: int) -> Mapping[str, Found]:
     stage = set_up(bases[at], [bench.day(plan.base_days[at])], whole, (1, plan.interval_ms))
     skipped = len(whole.samples) - len(last.samples)
     stage = replace(stage, day=unasked(stage.day, skipped))
-    found = bench.judged(stage, bench.choices(bases), (BOTH, FRESH), seed)
+    found = bench.judged(stage, bench.choices(bases, MOVING.values()), MOVING.values(), seed)
     return {ROWS: Found(_behind(found[BOTH], skipped)), WITH_PRIOR: Found(_behind(found[FRESH], skipped))}
 
 

@@ -48,4 +48,4 @@ def _in_words(table: str, changed: Mapping[str, object]) -> str:
 
 def _made(bench: Bench, seed: int) -> Mapping[str, Found]:
     bases = bench.nights(seed)
-    return plain(bench.judged(bench.stage(bases[-1]), bench.choices(bases), ARMS, seed))
+    return plain(bench.judged(bench.stage(bases[-1]), bench.choices(bases, ARMS), ARMS, seed))

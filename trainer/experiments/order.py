@@ -25,4 +25,4 @@ def runs(bench: Bench) -> Sequence[Run]:
 
 def _made(bench: Bench, seed: int) -> Mapping[str, Found]:
     bases = bench.nights(seed)
-    return plain(bench.judged(bench.stage(bases[-1]), bench.choices(bases), ARMS, seed))
+    return plain(bench.judged(bench.stage(bases[-1]), bench.choices(bases, ARMS), ARMS, seed))

@@ -54,7 +54,7 @@ def runs(bench: Bench) -> Sequence[Run]:
 
 def _full(bench: Bench, seed: int) -> Mapping[str, Found]:
     nights = bench.nights(seed)
-    return plain(bench.judged(bench.stage(nights[-1]), bench.choices(nights), ARMS, seed))
+    return plain(bench.judged(bench.stage(nights[-1]), bench.choices(nights, ARMS), ARMS, seed))
 
 
 def _branch(bench: Bench, calibrate: bool, seed: int) -> Mapping[str, Found]:
@@ -65,7 +65,7 @@ def _branch(bench: Bench, calibrate: bool, seed: int) -> Mapping[str, Found]:
         base = _retrained(bench, learned_online(bench, base, (before, name)), name, (seed, calibrate and last))
     chosen = right[-1].manifest
     told = base if calibrate else base.told(online=chosen.online, own_scale=chosen.own_scale)
-    return plain(bench.judged(bench.stage(told), bench.choices([told]), ARMS, seed))
+    return plain(bench.judged(bench.stage(told), bench.choices([told], ARMS), ARMS, seed))
 
 
 def _retrained(bench: Bench, parent: OpenBase, day: str, told: tuple[int, bool]) -> OpenBase:
