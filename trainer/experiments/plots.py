@@ -68,7 +68,7 @@ def by_interval(found: Experiment) -> str:
         axes.set_xticks([run.minutes for run in runs], [run.name for run in runs], rotation=30, ha="right")
         axes.minorticks_off()
         axes.set_ylabel(f"gain over the frozen base, points of {'AUC' if name == 'auc' else 'recall@20'}")
-        axes.set_ylim(bottom=0)
+        axes.axhline(0, color=GREY, linewidth=1)
         axes.legend(frameon=False, fontsize=9)
     return svg(figure)
 
