@@ -1,4 +1,4 @@
-"""What `freshet experiment` prints: the list of claims, and the figures of one."""
+"""What `freshet experiment` prints of an experiment."""
 
 from __future__ import annotations
 
@@ -7,23 +7,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from trainer.experiments.claims import CLAIMS
 from trainer.experiments.report import intervals, monolith_rows, rows, verdict
 from trainer.experiments.results import ArmFigures, Experiment
-
-
-def print_claims() -> None:
-    """Print what can be tested."""
-    table = Table("name", "what it asks", "--quick", "whole", title="freshet experiment NAME", title_justify="left")
-    for claim in CLAIMS:
-        table.add_row(claim.name, claim.asks, claim.quick, claim.whole)
-    console = Console()
-    console.print(table)
-    console.print(
-        "About so long on the synthetic log, on two cores, with one seed and with three. `freshet experiment all` "
-        "tests them one after the other; --budget 10m stops in time. `freshet experiment NAME --help` has the options.",
-        highlight=False,
-    )
 
 
 def print_found(found: Experiment, page: Path) -> None:
