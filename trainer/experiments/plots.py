@@ -5,13 +5,14 @@ from __future__ import annotations
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from trainer.evaluation.arms import FROZEN_SHRUNK
+from trainer.evaluation.arms import ALL_PARAMETERS, BOTH, FRESH, FROZEN_RAW, FROZEN_SHRUNK, TREND_FROZEN
 from trainer.evaluation.plots import BLUE, GREEN, GREY, RED, VIOLET, svg
 from trainer.evaluation.results import SliceResult, Spread
 from trainer.experiments.interval import MONOLITH
+from trainer.experiments.nightly import MOVING
 from trainer.experiments.results import Experiment, RunResult
 
-COLOURS = (GREY, VIOLET, BLUE, RED, GREEN)
+COLOURS = {FROZEN_SHRUNK: GREY, BOTH: VIOLET, TREND_FROZEN: BLUE, FRESH: RED, ALL_PARAMETERS: GREEN, FROZEN_RAW: GREEN}
 IN_WORDS = {"recall20": "recall@20, known items", "recall20_all": "recall@20, all items"}
 POINTS = 100.0
 
@@ -45,7 +46,7 @@ def _dots(axes: Axes, found: Experiment, part: str) -> None:
             [at + 0.12 * ((len(arms) - 1) / 2 - number) for at, _ in there],
             xerr=[each.deviation for each in figures],
             fmt="o",
-            color=COLOURS[number % len(COLOURS)],
+            color=COLOURS[MOVING.get(arm, arm)],
             markersize=5,
             capsize=3,
             label=arm.replace("_", " "),
@@ -58,10 +59,10 @@ def by_interval(found: Experiment) -> str:
     figure = Figure(figsize=(9, 4), layout="constrained")
     for axes, name in zip(figure.subplots(1, 2), ("auc", "recall20"), strict=True):
         runs = sorted((run for run in found.runs if run.minutes), key=lambda run: run.minutes)
-        for number, arm in enumerate(runs[0].arms):
+        for arm in runs[0].arms:
             if arm != FROZEN_SHRUNK:
                 at, gains = [run.minutes for run in runs], [gain(run, arm, name) for run in runs]
-                axes.plot(at, gains, "o-", color=COLOURS[number % len(COLOURS)], label=arm.replace("_", " "))
+                axes.plot(at, gains, "o-", color=COLOURS[arm], label=arm.replace("_", " "))
         if name == "auc":
             axes.plot(list(MONOLITH), list(MONOLITH.values()), "s--", color="#b58900", label="Monolith, table 2")
         axes.set_xscale("log")
