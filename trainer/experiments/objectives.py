@@ -15,13 +15,14 @@ from trainer.experiments.runs import Found, Run, plain
 ARMS = (FROZEN_SHRUNK, FROZEN_RAW, BOTH, FRESH)
 CHANGES: dict[str, tuple[str, dict[str, object]]] = {
     "as configured": ("retrain", {}),
+    "batch 64": ("retrain", {"batch": 64, "min_steps": 1}),
     "pointwise": ("retrain", {"objective": "pointwise"}),
     "bpr": ("retrain", {"objective": "bpr"}),
     "triplet_logistic": ("retrain", {"objective": "triplet_logistic"}),
     "triplet_hinge": ("retrain", {"objective": "triplet_hinge"}),
     "width 16": ("towers", {"width": 16}),
     "width 128": ("towers", {"width": 128}),
-    "batch 128": ("retrain", {"batch": 128}),
+    "batch 128": ("retrain", {"batch": 128, "min_steps": 1}),
     "batch 2048": ("retrain", {"batch": 2048, "min_steps": 1}),
     "dense_step 5e-4": ("retrain", {"dense_step": 5e-4}),
     "negatives in_batch": ("retrain", {"negatives_from": "in_batch"}),
