@@ -40,8 +40,8 @@ CLAIMS = (
         "nightly retrain only, online update only for several days, or both?",
         ("--days", "7"),
         "recall20_all",
-        "1 min",
         "2 min",
+        "4 min",
     ),
     Claim(
         "warm-start",
@@ -59,7 +59,7 @@ CLAIMS = (
         (),
         "recall20",
         "1 min",
-        "2 min",
+        "3 min",
     ),
     Claim(
         "negatives",
@@ -67,8 +67,8 @@ CLAIMS = (
         "easy or hard negatives, and what is the mistake of taking shown-not-clicked for negatives worth?",
         TASTES,
         "recall20",
-        "3 min",
-        "7 min",
+        "4 min",
+        "10 min",
     ),
     Claim(
         "objectives",
@@ -76,7 +76,7 @@ CLAIMS = (
         "which objective, width, batch size, negatives and step?",
         TASTES,
         "recall20",
-        "4 min",
-        "10 min",
+        "3 min",
+        "8 min",
     ),
 )
