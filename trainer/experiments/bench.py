@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from contracts.bases import OpenBase
 from contracts.errors import UsageError
@@ -80,7 +81,7 @@ class Bench:
         if BOTH not in names or len(bases) < 2 or not self.plan.settings.retrain.calibrate:
             return Choices(fresh, fresh.changed(NO_TREND), 1.0, 1.0)
         if manifest.base_id not in self._rows:
-            self._rows[manifest.base_id] = self._without_trend(bases)
+            self._rows[manifest.base_id] = self._without_trend(bases, fresh)
         return Choices(fresh, self._rows[manifest.base_id], 1.0, 1.0)
 
     def judged(self, stage: Stage, choices: Choices, names: Iterable[str], seed: int) -> dict[str, Judged]:
@@ -93,18 +94,18 @@ class Bench:
                 self.progress("judge the arms", len(found), len(wanted))
         return found
 
-    def _without_trend(self, bases: Sequence[OpenBase]) -> Trial:
+    def _without_trend(self, bases: Sequence[OpenBase], fresh: Trial) -> Trial:
+        before, day = self.plan.base_days[-2:]
+        last = (bases[-2].manifest.base_id, before, day)
         with one_thread():
-            return without_trend(
-                self.plan, bases, lambda done, total: self.progress("choose for rows alone", done, total)
-            )
+            return without_trend(self.plan, fresh, last, partial(self.progress, "choose for rows alone"))
 
 
 def own_folder(layout: Layout, topic: str) -> Layout:
     """Return the run folder of experiments on the shards of another one: the same shards, bases of its own."""
     own = Layout(layout.experiment(BASES))
     there, here = layout.shards(topic, 0).parent, own.shards(topic, 0).parent
-    if not here.exists():
+    if not here.is_symlink():
         here.parent.mkdir(parents=True, exist_ok=True)
         here.symlink_to(os.path.relpath(there, here.parent), target_is_directory=True)
     return own
