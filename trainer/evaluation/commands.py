@@ -59,12 +59,7 @@ def parse_evaluate(argv: Sequence[str]) -> EvaluateArguments:
         root=None,
         shown="var/evaluate/LOG",
     )
-    add_days(made).add_argument(
-        "--imported", default="", metavar="ID", help="an imported base, judged on the day after its cut"
-    )
-    made.add_argument(
-        "--items", type=Path, metavar="FILE", help="what items are about, as `freshet trainer retrain` takes it"
-    )
+    _add_bases(made)
     made.add_argument("--interval", type=duration, default=1_800_000, metavar="30m", help="publish so often (30m)")
     made.add_argument("--partitions", type=command_line.positive, default=1, help="fold the day by so many (1)")
     made.add_argument("--seeds", type=command_line.positive, default=3, help="how many seeds, from 1 on (3)")
@@ -88,6 +83,16 @@ def parse_evaluate(argv: Sequence[str]) -> EvaluateArguments:
         given.items,
         given.json,
         given.report,
+    )
+
+
+def _add_bases(made: argparse.ArgumentParser) -> None:
+    """Add the options that say what is judged: days of the log, or an imported base, and what its items are about."""
+    add_days(made).add_argument(
+        "--imported", default="", metavar="ID", help="an imported base, judged on the day after its cut"
+    )
+    made.add_argument(
+        "--items", type=Path, metavar="FILE", help="what items are about, as `freshet trainer retrain` takes it"
     )
 
 
