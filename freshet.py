@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from importlib import metadata
 from typing import NamedTuple
 
-from contracts.errors import FreshetError, NotYetBuilt, OperatorError
+from contracts.errors import FreshetError, OperatorError
 
 
 class Command(NamedTuple):
-    """Where a command lives; `module` empty: a later version brings it."""
+    """Where a command lives."""
 
     words: str
     module: str
@@ -86,8 +86,6 @@ def _run(words: list[str]) -> int:
     command = next((c for c in COMMANDS if c.words.split() == words[: len(c.words.split())]), None)
     if command is None:
         return _unknown(words)
-    if not command.module:
-        raise NotYetBuilt(f"`freshet {command.words}` ({command.help}) comes in a later version")
     return _call(command, words[len(command.words.split()) :])
 
 
@@ -122,9 +120,7 @@ def overview(commands: Sequence[Command] = COMMANDS) -> str:
         "usage: freshet COMMAND ...",
         "",
     ]
-    for command in commands:
-        later = "" if command.module else "  [later version]"
-        lines.append(f"  {command.words:<22}{command.help}{later}")
+    lines += [f"  {command.words:<22}{command.help}" for command in commands]
     lines += ["", "`freshet COMMAND --help` explains a command. `make demo` shows everything on one machine."]
     return "\n".join(lines)
 

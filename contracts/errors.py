@@ -45,10 +45,6 @@ class AccessRefused(OperatorError):
     """A server answers, and refuses who we are, how we speak, or what we want to do."""
 
 
-class NotYetBuilt(OperatorError):
-    """The command is part of the plan, and of a later version."""
-
-
 class Disorder(OperatorError):
     """A log that has to be ordered by time is not."""
 

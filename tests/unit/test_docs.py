@@ -219,12 +219,6 @@ def test_every_command_stands_in_the_readme(words: str) -> None:
     assert f"`freshet {words}`" in text_of(ROOT / "README.md")
 
 
-def test_a_command_that_the_readme_calls_later_is_later() -> None:
-    later = text_of(ROOT / "README.md").partition("not in this version")[2].partition("\n\n")[0]
-    named = {re.sub(r"\s+", " ", words) for words in re.findall(r"`freshet ([^`]+)`", later)}
-    assert named == {command.words for command in COMMANDS if not command.module}
-
-
 def test_every_tier_and_every_file_of_support_stands_in_the_readme_of_tests() -> None:
     text = text_of(TESTS / "README.md")
     tiers = {path.relative_to(TESTS).parts[0] for path in TESTS.rglob("test_*.py")}

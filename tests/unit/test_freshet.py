@@ -17,8 +17,6 @@ from contracts.errors import FreshetError, OperatorError
 from freshet import COMMANDS, Command
 from tests.support.source_tree import ROOT, functions, product_modules
 
-BUILT = [command for command in COMMANDS if command.module]
-LATER = [command for command in COMMANDS if not command.module]
 HEAVY = ["torch", "faust", "onnxruntime", "pymilvus"]
 ASK_FOR_HELP = """
 import json, sys
@@ -39,7 +37,7 @@ def words(command: Command) -> str:
 def help_of() -> dict[str, tuple[str, int, list[str]]]:
     """For every command: what it answers to --help, its exit code, and what heavy packages were loaded for it."""
     answers = {}
-    for command in BUILT:
+    for command in COMMANDS:
         program = [sys.executable, "-c", ASK_FOR_HELP, command.words, " ".join(HEAVY)]
         ended = subprocess.run(program, cwd=ROOT, capture_output=True, text=True, check=False)
         assert ended.returncode == 0, ended.stderr
@@ -55,32 +53,24 @@ def run(argv: Sequence[str]) -> tuple[int, str, str]:
     return code, out.getvalue(), error.getvalue()
 
 
-@pytest.mark.parametrize("command", BUILT, ids=words)
+@pytest.mark.parametrize("command", COMMANDS, ids=words)
 def test_a_command_of_the_table_is_a_function_of_its_module(command: Command) -> None:
     path = product_modules()[command.module]
     found = next(function for function in functions(path) if function.name == command.function)
     assert [argument.arg for argument in found.args.args] == ["argv"]
 
 
-@pytest.mark.parametrize("command", BUILT, ids=words)
+@pytest.mark.parametrize("command", COMMANDS, ids=words)
 def test_a_command_explains_itself(command: Command, help_of: dict[str, tuple[str, int, list[str]]]) -> None:
     text, code, _ = help_of[command.words]
     assert code == 0
     assert f"usage: freshet {command.words}" in text
 
 
-@pytest.mark.parametrize("command", BUILT, ids=words)
+@pytest.mark.parametrize("command", COMMANDS, ids=words)
 def test_nothing_heavy_is_imported_for_help(command: Command, help_of: dict[str, tuple[str, int, list[str]]]) -> None:
     _, _, loaded = help_of[command.words]
     assert loaded == []
-
-
-@pytest.mark.parametrize("command", LATER, ids=words)
-def test_a_command_of_a_later_version_says_so(command: Command) -> None:
-    code, out, error = run([*command.words.split(), "--help"])
-    assert (code, out) == (2, "")
-    assert f"`freshet {command.words}`" in error
-    assert "later version" in error
 
 
 @pytest.mark.parametrize("argv", [["bogus"], ["trainer", "bogus"], ["--bogus"], ["trainer-online"], ["Retrieve"]])
@@ -102,7 +92,6 @@ def test_the_overview_has_every_command(argv: list[str]) -> None:
     code, out, error = run(argv)
     assert (code, error) == (0, "")
     assert listed(out) == [command.words for command in COMMANDS]
-    assert out.count("[later version]") == len(LATER)
 
 
 @pytest.mark.parametrize(("argv", "code"), [(["publish"], 2), (["publish", "--help"], 0), (["streams", "-h"], 0)])
