@@ -73,6 +73,6 @@ def svg(figure: Figure) -> str:
     figure.patch.set_alpha(0)
     held = io.StringIO()
     with mpl.rc_context({"svg.hashsalt": "freshet", "svg.fonttype": "none"}):
-        figure.savefig(held, format="svg", metadata={"Date": None})
+        figure.savefig(held, format="svg", metadata={"Date": None, "Creator": None})
     whole = held.getvalue()
     return whole[whole.index("<svg") :]
