@@ -30,7 +30,8 @@ def compared(topic: str, bodies: list[Shard], now: int) -> Finding:
     """Return how the newest event and ingest times of a topic stand to `now` (ms)."""
     ingest, event = max(body.watermark for body in bodies), max(body.last_event_time for body in bodies)
     ahead = max(ingest, event) - now
-    said = f"newest ingest time {shown(ingest)}, newest event {shown(event)}, this machine {shown(now)} (UTC)"
+    newest = f"newest event {shown(event)}" if event else "no event in the newest shard"
+    said = f"newest ingest time {shown(ingest)}, {newest}, this machine {shown(now)} (UTC)"
     if ahead <= SOON_MS:
         return ok(topic, f"{said}: {_span(now - ingest)} behind now")
     whose = "the clock of this machine is behind, or that of whoever sends them is ahead"
