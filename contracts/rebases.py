@@ -11,6 +11,7 @@ from typing import Literal
 
 import msgspec
 
+from contracts import nights
 from contracts.bases import BaseStore, OpenBase
 from contracts.chain import Chain, Entry
 from contracts.errors import FreshetError, MissingInput
@@ -65,18 +66,25 @@ def state(layout: Layout, base: OpenBase) -> State | None:
 
 
 def not_refused(layout: Layout, topic: str | None = None) -> list[OpenBase]:
-    """Return the bases (of one topic) that nobody has refused, in the order in which they reach further."""
+    """Return the bases (of one topic) that nobody has refused, in the order in which they reach further.
+
+    Of two that reach as far one that is ready comes later.
+    """
     store = BaseStore(layout)
     bases = [base for base in map(store.open, store.ids()) if topic in (None, base.manifest.topic)]
-    return sorted((base for base in bases if state(layout, base) != "refused"), key=_reach)
+    standing = [(base, state(layout, base)) for base in bases]
+    found = [(base.manifest, where == "ready", base) for base, where in standing if where != "refused"]
+    ordered = sorted(found, key=lambda each: (each[0].cut_watermark, each[1], each[0].base_id))
+    return [base for _, _, base in ordered]
 
 
 def newest(layout: Layout, topic: str | None = None) -> OpenBase:
     """Return the base (of one topic) that reaches furthest of those that are ready or were never announced.
 
-    Raises `MissingInput` when there is none.
+    Nor is it the one that a night has just made and not judged yet. Raises `MissingInput` when there is none.
     """
-    found = [base for base in not_refused(layout, topic) if state(layout, base) in (None, "ready")]
+    standing = [base for base in not_refused(layout, topic) if state(layout, base) in (None, "ready")]
+    found = [base for base in standing if not _is_of_this_night(layout, base)]
     if not found:
         of_topic = f" of topic {topic!r}" if topic else ""
         others = ", ".join(sorted({base.manifest.topic for base in not_refused(layout)} - {topic}))
@@ -101,5 +109,8 @@ def after(layout: Layout, now: OpenBase) -> Rebase | None:
     return max(found, key=lambda each: each[0])[1] if found else None
 
 
-def _reach(base: OpenBase) -> tuple[int, str]:
-    return base.manifest.cut_watermark, base.manifest.base_id
+def _is_of_this_night(layout: Layout, base: OpenBase) -> bool:
+    night = nights.chain(layout, base.manifest.topic).head()
+    if night is None or night.body.step in nights.OVER or state(layout, base):
+        return False
+    return (night.body.days, night.body.parent) == (base.manifest.days, base.manifest.parent)

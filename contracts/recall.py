@@ -53,13 +53,13 @@ def validation_of(chain: DeltaChain, entry: Entry[Delta]) -> list[BlockScore]:
 
 
 def between(chain: DeltaChain, since: int, until: int) -> Recall:
-    """Return the hits of the deltas of a chain whose watermarks (ms) are in (since, until]."""
+    """Return the hits on blocks from `since` on (ms of watermark), in the deltas of a chain that end by `until`."""
     found = Recall()
     first = chain.first_that_reached(since + 1, lambda body: body.watermark)
     for entry in chain.entries(after=first - 1):
         if entry.body.watermark > until:
             break
-        found.add(validation_of(chain, entry))
+        found.add(record for record in validation_of(chain, entry) if record.watermark >= since)
     return found
 
 

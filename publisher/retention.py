@@ -12,7 +12,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from contracts import durable, served
+from contracts import durable, rebases, served
 from contracts.bases import BaseStore, OpenBase
 from contracts.crash import reach
 from contracts.errors import NothingServed
@@ -73,6 +73,8 @@ def plan(layout: Layout, keep: Keep) -> Plan:
             why.setdefault(
                 base.manifest.base_id, "it is not older than the served one: the next retrain goes on from it"
             )
+    for base in rebases.not_refused(layout)[-1:]:
+        why.setdefault(base.manifest.base_id, "it is the newest that was not refused: the next retrain goes on from it")
     gone = tuple(base for base in bases if base.manifest.base_id not in why)
     size = sum(_size(path) for base in gone for path in _folders(layout, base.manifest.base_id))
     return Plan(tuple(Kept(base_id, reason) for base_id, reason in sorted(why.items())), gone, size)

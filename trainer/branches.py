@@ -8,6 +8,7 @@ from contracts import rebases, served
 from contracts.bases import BaseStore, OpenBase
 from contracts.chain import Entry
 from contracts.deltas import Delta
+from contracts.errors import FreshetError, MissingInput
 from contracts.layout import Layout
 from trainer.online import NEVER, OnlineWorker
 from trainer.settings import TrainerSettings
@@ -19,11 +20,16 @@ def live(layout: Layout, topic: str, branch_ms: int) -> list[OpenBase]:
     Lately: in the last `branch_ms` of served watermark. A base that a rebase is folding is that rebase's business.
     Raises `MissingInput` where there is no base yet.
     """
-    newest = rebases.newest(layout, topic)
-    wanted = {newest.manifest.base_id, *_served_lately(layout, branch_ms)}
     store = BaseStore(layout)
-    found = [newest if name == newest.manifest.base_id else store.open(name) for name in wanted & {*store.ids()}]
-    return sorted((base for base in found if base.manifest.topic == topic), key=lambda base: base.manifest.base_id)
+    names = {*_served_lately(layout, branch_ms)} & {*store.ids()}
+    found = {name: base for name in names if (base := store.open(name)).manifest.topic == topic}
+    try:
+        newest = rebases.newest(layout, topic)
+        found[newest.manifest.base_id] = newest
+    except MissingInput:
+        if not found:
+            raise
+    return [found[name] for name in sorted(found)]
 
 
 def _served_lately(layout: Layout, branch_ms: int) -> Iterator[str]:
@@ -34,21 +40,25 @@ def _served_lately(layout: Layout, branch_ms: int) -> Iterator[str]:
     yield head.body.base_id
     for number in range(head.number - 1, 0, -1):
         body = chain.read(number).body
-        if body.trend_time <= head.body.trend_time - branch_ms:
-            return
-        yield body.base_id
+        if body.action != "rollback":  # which shows an older content, however lately
+            if body.trend_time <= head.body.trend_time - branch_ms:
+                return
+            yield body.base_id
 
 
 class Branches:
     """The workers of one process, by base; `partitions` empty: all of each base's.
 
     `hold` says which bases are to be updated from now on. A branch that is let go stays on disk as it is, and goes on
-    from there when it is held again.
+    from there when it is held again. One that cannot be updated ends no other: it is let go, `say` is told why, and it
+    is not taken up again by these; only when none is left does its error come out.
     """
 
     def __init__(self, layout: Layout, topic: str, settings: TrainerSettings, partitions: tuple[int, ...] = ()) -> None:
         self._layout, self._topic, self._settings, self._partitions = layout, topic, settings, partitions
         self._held: dict[str, tuple[OpenBase, list[OnlineWorker]]] = {}
+        self._given_up = set[str]()
+        self.say: Callable[[str], None] = lambda text: None
 
     @property
     def bases(self) -> list[OpenBase]:
@@ -64,21 +74,32 @@ class Branches:
         """The newest delta of every branch and partition that has one."""
         return [worker.head for worker in self._workers() if worker.head]
 
-    def hold(self, bases: Iterable[OpenBase], say: Callable[[str], None] = lambda text: None) -> None:
-        """Update these bases' branches and no others. Raises what `OnlineWorker` does."""
-        wanted = {base.digest: base for base in bases}
+    def hold(self, bases: Iterable[OpenBase]) -> None:
+        """Update these bases' branches and no others. Raises what `OnlineWorker` does where none can be taken up."""
+        wanted, later = {base.digest: base for base in bases if base.digest not in self._given_up}, bool(self._held)
         for base in self.bases:
             if base.digest not in wanted:
                 self._let_go(base)
-                say(f"The branch of base {base.manifest.base_id} rests: no rollback goes back to it.")
-        for base in wanted.values():
-            if base.manifest.base_id not in self._held:
+                self.say(f"The branch of base {base.manifest.base_id} rests: it is not needed now.")
+        new = [base for base in wanted.values() if base.manifest.base_id not in self._held]
+        for number, base in enumerate(new, start=1):
+            try:
                 self._take_up(base)
-                say(f"The branch of base {base.manifest.base_id} is updated.")
+                if later:
+                    self.say(f"The branch of base {base.manifest.base_id} is updated.")
+            except FreshetError as error:
+                self._give_up(base, error, is_last=number == len(new) and len(self._held) == 1)
 
     def advance(self, until: int = NEVER, committed: Callable[[Entry[Delta]], None] = lambda delta: None) -> int:
-        """Advance every worker once; return how many samples were folded."""
-        return sum(worker.advance(until, committed) for worker in self._workers())
+        """Advance every worker once; return how many samples were folded. Raises what the last branch raises."""
+        folded = 0
+        for base in self.bases:
+            try:
+                for worker in self._held[base.manifest.base_id][1]:
+                    folded += worker.advance(until, committed)
+            except FreshetError as error:
+                self._give_up(base, error, is_last=len(self._held) == 1)
+        return folded
 
     def stop(self) -> None:
         """Make `advance` return soon. Only `close` may be called after that."""
@@ -98,6 +119,13 @@ class Branches:
         self._held[base.manifest.base_id] = (base, workers)
         makings = (OnlineWorker(self._layout, base, self._topic, each, self._settings) for each in self.owned(base))
         workers.extend(makings)  # one by one: what was opened is closed even when a later one fails
+
+    def _give_up(self, base: OpenBase, error: FreshetError, is_last: bool) -> None:
+        if is_last:
+            raise error
+        self._let_go(base)
+        self._given_up.add(base.digest)
+        self.say(f"The branch of base {base.manifest.base_id} is given up: {error} {error.hint}")
 
     def _let_go(self, base: OpenBase) -> None:
         for worker in self._held.pop(base.manifest.base_id)[1]:

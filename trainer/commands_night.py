@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from trainer.rebase import Rebasing
 
 REFUSED = 2  # a person has to look
+AFTER_REFUSAL = "  --accept-day REASON takes days that are right; --again tries anew, after a change of settings."
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ class RebaseArguments:
     topic: str | None
     base: str
     again: str
+    refuse: str
     follow: bool
 
 
@@ -84,10 +87,17 @@ def parse_rebase(argv: Sequence[str]) -> RebaseArguments:
     )
     made.add_argument("--base", default="", metavar="ID", help="the new base (default: the newest that is not refused)")
     made.add_argument("--topic", help="whose shards to read (default: the setting `topic`)")
-    made.add_argument("--again", default="", metavar="REASON", help="judge a refused base by newer clicks, and say why")
+    anew = made.add_mutually_exclusive_group()
+    anew.add_argument("--again", default="", metavar="REASON", help="judge a refused base by newer clicks, and say why")
+    anew.add_argument(
+        "--refuse", default="", metavar="REASON", help="refuse --base by hand: it is no parent, nor cut over to"
+    )
     made.add_argument("--follow", action="store_true", help="afterwards go on updating the base until a signal")
     given = made.parse_args(argv)
-    return RebaseArguments(command_line.layout(given), given.topic, given.base, given.again, given.follow)
+    if given.refuse and not given.base:
+        made.error("--refuse needs --base ID")
+    what = (given.topic, given.base, given.again, given.refuse, given.follow)
+    return RebaseArguments(command_line.layout(given), *what)
 
 
 def nightly(argv: Sequence[str]) -> int:
@@ -104,18 +114,34 @@ def nightly(argv: Sequence[str]) -> int:
     catalogue = read_catalogue(arguments.items) if arguments.items else None
     what = (arguments.layout, arguments.topic or settings.topic, settings, command_line.who())
     order = NightOrder(*what, arguments.accept, arguments.again, catalogue)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends what it has started, too
+    _finish(order)
     with DayBars() as bars:
         entry = run(order, bars.advance, _print_night)
     last = entry or _last_night(order)
     if entry is None:
-        print("No whole day is there that no base has seen.")
-    if last is None:
-        return 0
-    if last.body.step == "refused":
-        print(f"freshet: the night was refused: {last.body.why}", file=sys.stderr)
+        print("No whole day with samples is there that no base has seen.")
+    if last and last.body.step == "refused":
+        print(f"freshet: the night was refused: {last.body.why}\n{AFTER_REFUSAL}", file=sys.stderr)
         return REFUSED
+    if last is None or last.body.base_id not in BaseStore(order.layout).ids():
+        return 0
     base = BaseStore(order.layout).open(last.body.base_id)
     return _rebase(rebasing(order, base), arguments.follow)
+
+
+def _finish(order: NightOrder) -> None:
+    """Finish the rebase of the last night, so that no base is a parent that nobody has judged."""
+    from contracts import rebases
+    from contracts.bases import BaseStore
+    from trainer.nightly import rebasing
+
+    last, store = _last_night(order), BaseStore(order.layout)
+    if last is None or last.body.step != "announced" or last.body.base_id not in store.ids():
+        return
+    base = store.open(last.body.base_id)
+    if rebases.state(order.layout, base) not in ("ready", "refused"):
+        _rebase(rebasing(order, base), follow=False)
 
 
 def rebase(argv: Sequence[str]) -> int:
@@ -123,7 +149,7 @@ def rebase(argv: Sequence[str]) -> int:
     arguments = parse_rebase(argv)
     from contracts.bases import BaseStore
     from trainer.branches import Branches
-    from trainer.rebase import Rebasing, judge_again
+    from trainer.rebase import Rebasing, judge_again, refuse
     from trainer.settings import TrainerSettings
 
     settings, layout = TrainerSettings.load(), arguments.layout
@@ -131,6 +157,10 @@ def rebase(argv: Sequence[str]) -> int:
     base = BaseStore(layout).open(arguments.base) if arguments.base else _newest(layout, topic)
     branches = Branches(layout, base.manifest.topic, settings)
     what = Rebasing(layout, base, branches, settings, command_line.who())
+    if arguments.refuse:
+        refuse(layout, base, command_line.who(), arguments.refuse)
+        print(f"Base {base.manifest.base_id} is refused: the next night starts from another. What is served stays.")
+        return 0
     if arguments.again:
         judge_again(what, arguments.again)
     return _rebase(what, arguments.follow)

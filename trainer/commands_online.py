@@ -83,6 +83,8 @@ def online(argv: Sequence[str]) -> int:
     settings = TrainerSettings.load(http_port=port)
     topic = arguments.topic or settings.topic
     branches = Branches(arguments.layout, topic, settings, arguments.partitions)
+    if arguments.follow:
+        branches.say = lambda text: print(text, flush=True)
     branches.hold(_wanted(arguments, topic, settings))
     metrics = OnlineMetrics(arguments.layout)
     try:
@@ -146,12 +148,12 @@ def _work(
     ended = Ending(branches.stop)
     until = {} if arguments.until is None else {"until": arguments.until}
     zone = branches.bases[0].manifest.day_zone
-    looked = time.monotonic()
+    looked, trouble = time.monotonic(), ""
     show()
     while not ended.is_set():
         moved = branches.advance(**until, committed=committed)
         if arguments.follow and time.monotonic() - looked >= settings.night.look_seconds and not ended.is_set():
-            _look(branches, arguments, topic, settings)
+            trouble = _look(branches, arguments, topic, settings, trouble)
             show()
             looked = time.monotonic()
         if moved or (arguments.follow and not ended.wait(settings.poll_seconds)):
@@ -159,14 +161,19 @@ def _work(
         return
 
 
-def _look(branches: Branches, arguments: OnlineArguments, topic: str, settings: TrainerSettings) -> None:
-    """Take up what is ready and let go what rests; where a base cannot be read, all branches stay as they are."""
+def _look(branches: Branches, arguments: OnlineArguments, topic: str, settings: TrainerSettings, trouble: str) -> str:
+    """Take up what is ready and let go what rests; where a base cannot be read, all branches stay as they are.
+
+    Returns what is the trouble; the one that was said before is not said again.
+    """
     try:
         wanted = _wanted(arguments, topic, settings)
     except FreshetError as error:
-        print(f"Which branches to update could not be decided: {error}", flush=True)
-        return
-    branches.hold(wanted, lambda text: print(text, flush=True))
+        if str(error) != trouble:
+            print(f"Which branches to update could not be decided: {error}", flush=True)
+        return str(error)
+    branches.hold(wanted)
+    return ""
 
 
 def _numbers(text: str) -> tuple[int, ...]:

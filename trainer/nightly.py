@@ -25,8 +25,8 @@ from contracts.bases import BaseStore, OpenBase
 from contracts.catalogue import Catalogue
 from contracts.chain import Entry
 from contracts.crash import reach
-from contracts.days import day_of
-from contracts.errors import DayRefused
+from contracts.days import bounds, day_of, span
+from contracts.errors import ChainTaken, OperatorError
 from contracts.layout import Layout
 from contracts.nights import OVER, Night
 from trainer.branches import Branches
@@ -66,16 +66,22 @@ def nightly(
     steps = {"planned": _retrain, "retrained": _evaluate, "evaluated": _judge, "passed": _announce}
     chain = nights.chain(order.layout, order.topic)
     head = chain.head()
-    if head is None or head.body.step in OVER:
-        body = _plan(order)
-        if body is None or (head and _is_refused_already(order, head.body, body)):
-            return head if body else None
-        head = _record(order, head, body)
-        say(head)
-    while head.body.step not in OVER:
-        head = _record(order, head, steps[head.body.step](order, head.body, progress))
-        say(head)
-    return head
+    try:
+        if head is None or head.body.step in OVER:
+            body = _plan(order)
+            if body is None or (head and _is_refused_already(order, head.body, body)):
+                return head if body else None
+            head = _record(order, head, body)
+            say(head)
+        while head.body.step not in OVER:
+            head = _record(order, head, steps[head.body.step](order, head.body, progress))
+            say(head)
+        return head
+    except ChainTaken:
+        raise ChainTaken(
+            f"another `freshet trainer nightly` is at work on topic {order.topic!r}",
+            hint="Let it end; then the same command finds what it made.",
+        ) from None
 
 
 def _record(order: NightOrder, head: Entry[Night] | None, body: Night) -> Entry[Night]:
@@ -95,12 +101,16 @@ def _plan(order: NightOrder) -> Night | None:
     if parent:
         require_trained_here(parent)
     first = day_of(parent.manifest.cut_watermark, zone) if parent else _first_day(topic, zone)
-    reached = min(head.body.watermark for chain in topic.chains if (head := chain.head()))
-    days = tuple(_days_between(first, day_of(reached, zone)))
-    if not days:
+    reached = [head.body.watermark for chain in topic.chains if (head := chain.head())]
+    days = _days_between(first, day_of(min(reached), zone))
+    if not days and (waiting := _days_between(first, day_of(max(reached), zone))):
+        find_day(topic, waiting[0], zone)  # which names the partition that has not come so far
+    if not any(_has_samples(topic, day, zone) for day in days):
         return None
+    if parent and bounds(days[0], zone)[0] < parent.manifest.cut_watermark:  # it was cut within a day
+        days[0] = span(parent.manifest.cut_watermark, bounds(days[0], zone)[1])
     name = parent.manifest.base_id if parent else FROM_SCRATCH
-    return Night("planned", days, name, "", {}, (), order.who, "", 0)
+    return Night("planned", tuple(days), name, "", {}, (), order.who, "", 0)
 
 
 def _retrain(order: NightOrder, night: Night, progress: Progress) -> Night:
@@ -108,14 +118,15 @@ def _retrain(order: NightOrder, night: Night, progress: Progress) -> Night:
     plan = RetrainPlan(order.topic, night.days, night.parent, order.settings, order.accept, order.catalogue)
     try:
         base = retrain(order.layout, plan, progress)
-    except DayRefused as error:
+    except OperatorError as error:  # a day that is refused, or what no later run could mend by itself
         return msgspec.structs.replace(night, step="refused", why=str(error))
     return msgspec.structs.replace(night, step="retrained", base_id=base.manifest.base_id)
 
 
 def _evaluate(order: NightOrder, night: Night, progress: Progress) -> Night:
     # Step 3: evaluate
-    if not night.parent or _is_empty(order, night.days[0]):
+    topic = open_topic(order.layout, order.topic)
+    if not night.parent or not _has_samples(topic, night.days[0], order.settings.day_zone):
         return msgspec.structs.replace(night, step="evaluated")
     progress(f"judge {night.days[0]}", 0, 1)
     before, zone = _open(order, night.parent).manifest.days[-1], order.settings.day_zone
@@ -130,7 +141,7 @@ def _judge(order: NightOrder, night: Night, progress: Progress) -> Night:
     if not night.parent:
         return msgspec.structs.replace(night, step="passed")
     base, topic, zone = _open(order, night.base_id), open_topic(order.layout, order.topic), order.settings.day_zone
-    day = read_log_day(topic, next(day for day in reversed(night.days) if not _is_empty(order, day)), zone)
+    day = read_log_day(topic, next(day for day in reversed(night.days) if _has_samples(topic, day, zone)), zone)
     gates = push_gates(base, _open(order, night.parent), day, order.settings.night)
     against = "; ".join(f"{gate.name}: {gate.detail}" for gate in gates if not gate.passed)
     if against:
@@ -151,17 +162,21 @@ def rebasing(order: NightOrder, base: OpenBase) -> Rebasing:
 
 
 def _is_refused_already(order: NightOrder, last: Night, planned: Night) -> bool:
-    same = (last.days, last.parent) == (planned.days, planned.parent)
-    return last.step == "refused" and same and not order.again and not order.accept
+    if (last.days, last.parent) != (planned.days, planned.parent) or order.again or order.accept:
+        return False
+    if last.step == "refused":
+        return True
+    there = last.base_id in BaseStore(order.layout).ids()
+    return there and rebases.state(order.layout, _open(order, last.base_id)) == "refused"
 
 
 def _open(order: NightOrder, base_id: str) -> OpenBase:
     return BaseStore(order.layout).open(base_id)
 
 
-def _is_empty(order: NightOrder, name: str) -> bool:
-    day = find_day(open_topic(order.layout, order.topic), name, order.settings.day_zone)
-    return day.first == day.next
+def _has_samples(topic: Topic, name: str, zone: str) -> bool:
+    day = find_day(topic, name, zone)
+    return day.first != day.next
 
 
 def _first_day(topic: Topic, zone: str) -> str:

@@ -86,18 +86,27 @@ def judge_again(what: Rebasing, why: str) -> None:
 
 
 def announce(what: Rebasing) -> None:
-    """Take step 1 alone, once: from then on `rebase` goes on by itself."""
-    if _head(what) is None:
+    """Take step 1 alone, once: from then on `rebase` goes on by itself.
+
+    A base that a push gate refused, and passes now, is announced as well.
+    """
+    head = _head(what)
+    if head is None or (head.number == 1 and head.body.state == "refused"):
         chain = rebases.chain(what.layout, what.base.manifest.base_id)
-        chain.create(chain.prepare(None, _announce(what, _nothing(what)), {}))
+        chain.create(chain.prepare(head, _announce(what, _nothing(what)), {}))
 
 
 def refuse(layout: Layout, base: OpenBase, who: str, why: str) -> None:
-    """Put on record that a base that nobody has announced is not to be used; once it is, nothing happens."""
-    if rebases.head(layout, base) is None:
-        chain = rebases.chain(layout, base.manifest.base_id)
-        fresh = Rebase(base.manifest.base_id, base.digest, "refused", "", "", 0, 0, 0, 0, 0, 0, who, why, _now())
-        chain.create(chain.prepare(None, fresh, {}))
+    """Put on record that a base is not to be used, wherever its record stands; where it says so already, nothing.
+
+    What is served stays served. The base is nobody's parent from now on, and no publish cuts over to it by itself.
+    """
+    head = rebases.head(layout, base)
+    if head is None or head.body.state != "refused":
+        chain, none = rebases.chain(layout, base.manifest.base_id), (0, 0, 0, 0, 0, 0)
+        fresh = head.body if head else Rebase(base.manifest.base_id, base.digest, "refused", "", "", *none, who, why, 0)
+        body = msgspec.structs.replace(fresh, state="refused", who=who, why=why, created_at=_now())
+        chain.create(chain.prepare(head, body, {}))
 
 
 def _head(what: Rebasing) -> Entry[Rebase] | None:
@@ -146,13 +155,14 @@ def _score(what: Rebasing, before: Rebase) -> Rebase:
 
     while what.branches.advance(committed=committed) and not _has_caught_up(what, before.former):
         pass
-    until = min(_reached(what.layout, what.base))
+    reached = _reached(what.layout, what.base)  # an idle partition must not hide what the others found
+    until = max(reached)
     since = max(what.base.manifest.cut_watermark, until - what.settings.night.judge_ms)
     body = _moved(what, before, "scored", f"on the clicks {_span(what.base, since, until)}")
     if not before.former:
         return msgspec.structs.replace(body, since=since, until=until)
     names = (before.former, what.base.manifest.base_id)
-    both = recall.compared(what.layout, names, since, [until] * what.base.manifest.partitions)
+    both = recall.compared(what.layout, names, since, reached)
     figures = (both.clicks, both.hits, both.former_hits, both.k)
     return msgspec.structs.replace(
         body, since=since, until=until, **dict(zip(("clicks", "hits", "former_hits", "k"), figures, strict=True))

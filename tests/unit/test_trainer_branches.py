@@ -8,18 +8,23 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from contracts import deltas
-from contracts.bases import OpenBase
+from contracts import deltas, nights
+from contracts.bases import BaseStore, OpenBase
+from contracts.errors import Corrupt
 from contracts.layout import Layout
+from contracts.nights import Night
 from contracts.rebases import State
+from contracts.rollback import rollback
 from publisher.promotion import Order, publish_once
-from publisher.settings import PublisherSettings
+from publisher.settings import Limits, PublisherSettings
 from tests.support.bases import stand
 from tests.support.shards import Log
 from tests.support.tastes import DAYS, Tastes, write_tastes
 from tests.support.trained import delta_contents, fold, small_settings, train
+from trainer import online
 from trainer.branches import Branches, live
 
 FRESHET = Path(__file__).parents[2] / "freshet.py"
@@ -76,17 +81,18 @@ def test_bases_served_lately_are_updated_too_and_rest_when_no_rollback_goes_back
 
 def test_a_branch_that_rested_goes_on_to_the_same_bits(layout: Layout, old: OpenBase, new: OpenBase) -> None:
     branches, said = Branches(layout, "events", small_settings()), list[str]()
+    branches.say = said.append
     branches.hold([old])
     branches.advance(until=old.manifest.cut_watermark + DAY // 2)
-    branches.hold([new], said.append)
+    branches.hold([new])
     branches.advance()
-    branches.hold([old, new], said.append)
+    branches.hold([old, new])
     branches.advance()
     branches.close()
     rested = delta_contents(layout, old)
     names = [base.manifest.base_id for base in (old, new, old)]
     assert said == [
-        f"The branch of base {names[0]} rests: no rollback goes back to it.",
+        f"The branch of base {names[0]} rests: it is not needed now.",
         f"The branch of base {names[1]} is updated.",
         f"The branch of base {names[2]} is updated.",
     ]
@@ -116,3 +122,62 @@ def test_a_running_process_takes_up_a_base_that_becomes_ready_and_ends_by_a_sign
     for base in (old, new):
         assert f"digest {base.manifest.base_id} all " in rest
         assert deltas.chain(layout, base.manifest.base_id, 0).head_number() > 0 or base is new
+
+
+def test_a_branch_that_is_too_old_or_damaged_is_given_up_and_ends_no_other(
+    layout: Layout, old: OpenBase, new: OpenBase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(online, "MAX_EXPONENT", 60.0)  # half-lives: the old base reaches them, the new one does not
+    branches, said = Branches(layout, "events", small_settings()), list[str]()
+    branches.say = said.append
+    branches.hold([old, new])
+    while branches.advance():
+        pass
+    assert [base.manifest.base_id for base in branches.bases] == [new.manifest.base_id]
+    assert any(
+        f"base {old.manifest.base_id} is given up: base {old.manifest.base_id} is too old" in text for text in said
+    )
+    assert sum(entry.body.samples for entry in delta_contents(layout, new)) > 0
+    branches.hold([old, new])
+    assert [base.manifest.base_id for base in branches.bases] == [new.manifest.base_id]
+    branches.close()
+    path = layout.base(old.manifest.base_id) / "users.safetensors"
+    path.write_bytes(path.read_bytes()[:-1])
+    damaged = BaseStore(layout).open(old.manifest.base_id)
+    again = Branches(layout, "events", small_settings())
+    again.hold([damaged, new])
+    assert [base.manifest.base_id for base in again.bases] == [new.manifest.base_id]
+    again.close()
+    alone = Branches(layout, "events", small_settings())
+    with pytest.raises(Corrupt):
+        alone.hold([damaged])
+    alone.close()
+
+
+def test_the_served_base_is_updated_though_it_was_refused_and_no_other_is_there(layout: Layout, old: OpenBase) -> None:
+    publish_once(layout, SETTINGS, Order(*WHO, old.manifest.base_id))
+    stand(layout, old, "refused")
+    assert ids(layout) == {old.manifest.base_id}
+
+
+def test_a_base_of_a_night_that_is_not_over_is_not_the_newest(layout: Layout, old: OpenBase, new: OpenBase) -> None:
+    chain = nights.chain(layout, "events")
+    night = Night("planned", (DAYS[1],), old.manifest.base_id, "", {}, (), *WHO, 0)
+    chain.create(chain.prepare(None, night, {}))
+    assert ids(layout) == {old.manifest.base_id}
+    over = msgspec.structs.replace(night, step="announced", base_id=new.manifest.base_id)
+    chain.create(chain.prepare(chain.head(), over, {}))
+    assert ids(layout) == {new.manifest.base_id}
+
+
+def test_a_rollback_to_an_old_content_hides_no_base_that_was_served_since(
+    layout: Layout, old: OpenBase, new: OpenBase
+) -> None:
+    publish_once(layout, SETTINGS, Order(*WHO, old.manifest.base_id))
+    fold(layout, new)
+    publish_once(layout, SETTINGS, Order(*WHO, new.manifest.base_id))
+    rollback(layout, 1, *WHO)
+    fold(layout, old)
+    publish_once(layout, PublisherSettings(limits=Limits(recall_clicks=10**9, most_degrees=180)), Order(*WHO))
+    stand(layout, new, "refused")  # so that it is not live as the newest
+    assert ids(layout) == {old.manifest.base_id, new.manifest.base_id}

@@ -22,11 +22,12 @@ from contracts.nights import Night
 from contracts.samples import Sample
 from tests.support.shards import Log, ShardWriter, by_partition
 from tests.support.tastes import DAY_MS, MIDNIGHT, Tastes
-from tests.support.trained import fold, small_settings
-from trainer import night_review
+from tests.support.trained import fold, small_settings, train
+from trainer import commands_night, night_review
 from trainer.evaluation.day import LogDay, read_log_day
 from trainer.nightly import NightOrder, nightly, rebasing
-from trainer.rebase import rebase
+from trainer.rebase import rebase, refuse
+from trainer.settings import TrainerSettings
 from trainer.training_days import open_topic
 
 REPOSITORY = Path(__file__).parents[2]
@@ -246,3 +247,92 @@ def test_kill_9_at_any_point_of_a_night_leaves_what_the_next_run_brings_to_its_e
     assert (body.step, body.days) == ("announced", DAYS[1:2])
     assert steps(layout) == WHOLE * 2
     nights.chain(layout, "events").verify()
+
+
+def empty(layout: Layout, day: int) -> None:
+    """Commit a day on which nobody clicked."""
+    ShardWriter(layout).append([], MIDNIGHT + (day + 1) * DAY_MS + 60_000)
+
+
+def test_a_day_without_samples_waits_for_the_next_one_and_blocks_nothing(layout: Layout) -> None:
+    until(layout, 0)
+    night(layout)
+    empty(layout, 1)
+    assert night(layout) is None
+    head = shards.chain(layout, "events", 0).head()
+    assert head is not None
+    later = [sample for sample in FOUR_DAYS.day(2) if sample.watermark > head.body.watermark]
+    ShardWriter(layout).append(numbered(later, head.body.next_ordinal), MIDNIGHT + 3 * DAY_MS + 60_000)
+    body = night(layout)
+    assert body is not None
+    assert (body.step, body.days) == ("announced", DAYS[1:3])
+
+
+def test_what_cannot_be_trained_is_a_refused_night_and_the_next_one_is_planned_anew(layout: Layout) -> None:
+    until(layout, 0)
+    first = night(layout)
+    until(layout, 1)
+    told = order(layout)
+    towers = told.settings.towers.model_copy(update={"width": 32})
+    other = replace(told, settings=told.settings.model_copy(update={"towers": towers}))
+    entry = nightly(other)
+    assert entry is not None
+    assert entry.body.step == "refused"
+    assert "towers of another shape" in entry.body.why
+    again = nightly(replace(told, again=True))
+    assert again is not None
+    assert first is not None
+    assert (again.body.step, again.body.parent) == ("announced", first.base_id)
+
+
+def test_a_parent_that_was_cut_within_a_day_is_followed_by_the_rest_of_that_day(layout: Layout) -> None:
+    until(layout, 0)
+    until(layout, 1)
+    noon = f"{DAYS[0]}T00:00Z/{DAYS[0]}T12:00Z"
+    base = train(layout, noon, settings=order(layout).settings)
+    body = night(layout, accept="a morning is unlike an afternoon")
+    assert body is not None
+    assert (body.step, body.parent) == ("announced", base.manifest.base_id)
+    assert body.days == (f"{DAYS[0]}T12:00:00.000Z/{DAYS[1]}T00:00:00.000Z", DAYS[1])
+
+
+def test_a_partition_that_stands_still_is_named_as_what_holds_the_night_up(layout: Layout) -> None:
+    log = Log(partitions=2)
+    parts = by_partition(log, FOUR_DAYS.samples())
+    for partition, end in ((0, MIDNIGHT + 2 * DAY_MS), (1, MIDNIGHT + DAY_MS // 2)):
+        found = [sample for sample in parts[partition] if sample.watermark < end]
+        ShardWriter(layout, log, partition).append(found, end)
+    with pytest.raises(MissingInput, match=f"day {DAYS[0]} .* is not complete: partition 1"):
+        night(layout)
+
+
+def test_the_next_night_first_finishes_the_rebase_of_the_last_one(
+    layout: Layout, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = order(layout).settings
+    until(layout, 0)
+    first = night(layout)
+    assert first is not None
+    base = BaseStore(layout).open(first.base_id)
+    assert rebases.state(layout, base) == "announced"
+    until(layout, 1)
+    monkeypatch.setattr(TrainerSettings, "load", lambda **given: chosen)
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        assert commands_night.nightly(["--root", str(layout.root)]) == 0
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert rebases.state(layout, base) == "ready"
+    said = capsys.readouterr().out
+    assert said.index(f"ready: base {first.base_id}") < said.index(f"planned: {DAYS[1]}")
+
+
+def test_a_base_that_its_rebase_refused_is_not_made_again_unless_somebody_says_so(layout: Layout) -> None:
+    until(layout, 0)
+    night(layout)
+    until(layout, 1)
+    second = night(layout)
+    assert second is not None
+    refuse(layout, BaseStore(layout).open(second.base_id), "someone", "it found less")
+    assert night(layout) == second
+    assert steps(layout) == WHOLE * 2

@@ -9,19 +9,22 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
-from contracts import crash, deltas, rebases, shards
+from contracts import crash, deltas, rebases, recall, shards, validation
 from contracts.bases import ITEMS, BaseStore, Items, OpenBase, pack_items
+from contracts.deltas import Changes
 from contracts.errors import Corrupt, UsageError
-from contracts.layout import Layout
+from contracts.layout import Layout, manifest_name
 from publisher.promotion import Order, publish_once
 from publisher.settings import PublisherSettings
-from tests.support.bases import rewrite
+from tests.support.bases import CUT, MINUTE, Hits, Tiny, block_scores, next_body, rewrite, tiny_base
 from tests.support.shards import Log
 from tests.support.tastes import DAYS, Tastes, write_tastes
 from tests.support.trained import DeltaContent, base_digest, delta_contents, fold, small_settings, train
+from trainer import commands_night
 from trainer import rebase as module
 from trainer.branches import Branches, live
 from trainer.digest import online_digest
@@ -291,3 +294,49 @@ def test_the_shards_that_come_during_the_fold_are_folded_too(run: tuple[Layout, 
         head = shards.chain(layout, "events", partition).head()
         assert head is not None
         assert head.body.watermark - body.until < what.settings.publish_interval_ms
+
+
+def test_an_idle_partition_hides_nothing_of_what_the_others_found(run: tuple[Layout, OpenBase, OpenBase]) -> None:
+    layout, _, new = run
+    bad = spoiled(new)
+    chain = shards.chain(layout, "events", 1)
+    idle = chain.first_that_reached(bad.manifest.cut_watermark + 1, lambda body: body.watermark)
+    for number in range(idle + 1, chain.head_number() + 1):
+        (chain.directory / manifest_name(number)).unlink()
+    body = whole(layout, bad, judge_ms=86_400_000)
+    assert body.clicks > NIGHT["judge_clicks"]
+    assert body.state == "refused"
+
+
+def test_both_branches_are_compared_on_the_same_clicks_wherever_their_deltas_begin(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    bases = [tiny_base(layout, Tiny(name, partitions=1)) for name in ("former", "newer")]
+    for base, first in zip(bases, (CUT, CUT + 10 * MINUTE), strict=True):
+        chain = deltas.chain(layout, base.manifest.base_id, 0)
+        body = next_body(base, None, 0)
+        blocks = [
+            msgspec.structs.replace(record, watermark=at)
+            for at in range(CUT, CUT + 30 * MINUTE, 5 * MINUTE)
+            if at >= first
+            for record in block_scores(body, Hits(100, 20, 10))
+        ]
+        files = {deltas.ROWS: deltas.encode(Changes(base.common, 0), 8), deltas.VALIDATION: validation.encode(blocks)}
+        chain.create(chain.prepare(None, body, files))
+    both = recall.compared(layout, ("former", "newer"), CUT + 10 * MINUTE, [CUT + 30 * MINUTE])
+    assert (both.clicks, both.hits, both.former_hits) == (400, 80, 80)
+    assert not both.is_worse
+
+
+def test_a_base_that_is_refused_by_hand_is_nobodys_parent_and_is_not_cut_over_to(
+    run: tuple[Layout, OpenBase, OpenBase], capsys: pytest.CaptureFixture[str]
+) -> None:
+    layout, old, new = run
+    assert whole(layout, new).state == "ready"
+    words = ["--root", str(layout.root), "--base", new.manifest.base_id, "--refuse", "it was wrong"]
+    assert commands_night.rebase(words) == 0
+    assert "is refused" in capsys.readouterr().out
+    assert states(layout, new) == (*ALONE, "refused")
+    assert rebases.not_refused(layout, "events")[-1].manifest.base_id == old.manifest.base_id
+    assert rebases.newest(layout).manifest.base_id == old.manifest.base_id
+    with pytest.raises(SystemExit):
+        commands_night.rebase(["--root", str(layout.root), "--refuse", "which one?"])
