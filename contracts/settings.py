@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self
 from urllib.parse import urlsplit
@@ -20,6 +23,7 @@ from pydantic_settings import (
 from contracts.errors import UsageError
 
 CONFIG_FOLDER = "FRESHET_CONFIG"
+MILVUS_VARIABLE = "MILVUS_URI"
 
 
 def _redis(url: SecretStr) -> SecretStr:
@@ -47,6 +51,28 @@ def _refuse_address(text: str, schemes: tuple[str, ...], example: str) -> None:
 _REDIS, _MILVUS = "redis://host:6379/0", "http://host:19530"
 RedisUrl = Annotated[SecretStr, AfterValidator(_redis), Field(examples=[_REDIS])]
 MilvusUri = Annotated[str, AfterValidator(_milvus), Field(examples=[_MILVUS])]
+
+
+def without_password(uri: str) -> str:
+    """Return an address as it may be printed: without the user and the password that may stand before its host."""
+    return re.sub(r"(?<=://).*@", "", uri, flags=re.DOTALL)
+
+
+@contextmanager
+def milvus_variable_set_aside() -> Iterator[None]:
+    """Import pymilvus within this: at import it reads MILVUS_URI, and repeats a password where it refuses what it says.
+
+    Settings check the variable, and each client is given the address that it connects to.
+    """
+    said = os.environ.get(MILVUS_VARIABLE)
+    os.environ[MILVUS_VARIABLE] = ""  # not deleted: pymilvus would look for it in a .env file
+    try:
+        yield
+    finally:
+        if said is None:
+            del os.environ[MILVUS_VARIABLE]
+        else:
+            os.environ[MILVUS_VARIABLE] = said
 
 
 def config_folder() -> Path:

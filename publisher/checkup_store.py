@@ -10,6 +10,7 @@ from contracts import served
 from contracts.errors import FreshetError
 from contracts.findings import Finding, fault, of_error, ok, unused, warning
 from contracts.layout import Layout
+from contracts.settings import without_password
 from publisher import sink_choice
 from publisher.item_index import absent, is_file
 from publisher.settings import PublisherSettings
@@ -25,25 +26,28 @@ def store(layout: Layout) -> Iterator[Finding]:
     if is_file(uri):
         yield _lite(uri, head is not None)
         return
-    names = head.body.collections if head else ()
+    names, address = head.body.collections if head else (), without_password(uri)
     try:
         gone = absent(uri, names, TIMEOUT_S)
     except FreshetError as error:
         yield of_error("vector store", error)
         return
     if gone:
-        said = f"Milvus at {uri} does not hold {', '.join(gone)}: exact search answers in its place, slowly"
+        said = f"Milvus at {address} does not hold {', '.join(gone)}: exact search answers in its place, slowly"
         yield fault("vector store", said, "Stage the items again: freshet publish once", FreshetError.exit_code)
         return
-    yield ok("vector store", f"Milvus at {uri} holds the {len(names)} collections that are served")
+    yield ok("vector store", f"Milvus at {address} holds the {len(names)} collections that are served")
 
 
 def _lite(uri: str, needed: bool) -> Finding:
+    address = without_password(uri)
     if Path(uri).exists():
-        return ok("vector store", f"{uri} is there (Milvus Lite: not opened, for one process at a time may hold it)")
+        return ok(
+            "vector store", f"{address} is there (Milvus Lite: not opened, for one process at a time may hold it)"
+        )
     if not needed:
-        return unused("vector store", f"there is no {uri} yet: the first publish makes it")
-    said = f"{uri} is gone: exact search answers in its place, slowly"
+        return unused("vector store", f"there is no {address} yet: the first publish makes it")
+    said = f"{address} is gone: exact search answers in its place, slowly"
     return fault("vector store", said, "Stage the items again: freshet publish once", FreshetError.exit_code)
 
 

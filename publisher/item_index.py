@@ -14,15 +14,18 @@ from pathlib import Path
 from types import TracebackType
 
 import numpy as np
-from pymilvus import DataType, MilvusClient, MilvusException
-from pymilvus.milvus_client.index import IndexParams
 
 from contracts import durable, item_space
 from contracts.arrays import Floats
 from contracts.bases import OpenBase
 from contracts.crash import reach
 from contracts.errors import Corrupt, MissingServer
+from contracts.settings import milvus_variable_set_aside, without_password
 from publisher.settings import IndexKind, PublisherSettings
+
+with milvus_variable_set_aside():
+    from pymilvus import DataType, MilvusClient, MilvusException
+    from pymilvus.milvus_client.index import IndexParams
 
 ROW, VECTOR = "row", "vector"
 NAME_LIMIT = 80
@@ -115,7 +118,7 @@ class ItemIndex:
         """Read everything back and compare bit for bit. Raises `Corrupt` when the store holds anything else."""
         if not self.holds(name, vectors):
             raise Corrupt(
-                f"collection {name} in {self._uri}",
+                f"collection {name} in {without_password(self._uri)}",
                 "its vectors: they are not what was put in",
                 hint="Publish again: the collection is made anew.",
             )
@@ -200,12 +203,14 @@ def named_errors(uri: str) -> Iterator[None]:
     try:
         yield
     except MilvusException as error:
+        address = without_password(uri)
+        why = str(error.message).replace(uri, address)
         if is_file(uri):
             raise MissingServer(
-                f"the vector store {uri} cannot be used: {error.message}",
+                f"the vector store {address} cannot be used: {why}",
                 hint="One process at a time may hold a Milvus Lite file: end the other, or set MILVUS_URI to a server.",
             ) from None
         raise MissingServer(
-            f"Milvus at {uri} failed: {error.message}",
+            f"Milvus at {address} failed: {why}",
             hint="Start Milvus there, or unset MILVUS_URI to use a Milvus Lite file.",
         ) from None

@@ -6,13 +6,16 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 import msgspec
-from pymilvus import DataType, MilvusClient, MilvusException
-from pymilvus.milvus_client.index import IndexParams
 
 from contracts.rows import Row
+from contracts.settings import milvus_variable_set_aside
 from publisher.item_index import is_file, let_go, named_errors, open_store
 from publisher.settings import Sinks
 from publisher.sinks import Cursor, read_cursor
+
+with milvus_variable_set_aside():
+    from pymilvus import DataType, MilvusClient, MilvusException
+    from pymilvus.milvus_client.index import IndexParams
 
 USER, OWN, VERSION, CLICKS, LAST = "user", "own", "version", "clicks", "last_event_time"
 NAME, TEXT, NOTHING = "name", "cursor", "nothing"

@@ -8,13 +8,16 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 import numpy as np
-from pymilvus import MilvusClient, MilvusException
 
 from contracts.arrays import Floats, Integers
 from contracts.layout import Layout
+from contracts.settings import milvus_variable_set_aside, without_password
 from serving.catalogue import Catalogue
 from serving.exact_search import ExactSearch, Found
 from serving.settings import ServingSettings
+
+with milvus_variable_set_aside():
+    from pymilvus import MilvusClient, MilvusException
 
 ROW, VECTOR = "row", "vector"
 MOST_ASKED = 16_384  # Milvus refuses to return more
@@ -56,7 +59,7 @@ class ItemSearch:
                 rows = self._ask(queries, k)
         except MilvusException as error:
             self.close()
-            self._why_away = str(error.message).splitlines()[0]
+            self._why_away = _why(error, self._uri)
             self._away_until = time.monotonic() + self._settings.retry_seconds
             return self._instead(queries, k)
         return Found(rows, "milvus")
@@ -88,7 +91,7 @@ class ItemSearch:
     def _connected(self) -> MilvusClient:
         """Connect, and have the collection in memory: a Milvus that was started again has let it go."""
         if is_file(self._uri) and not Path(self._uri).exists():
-            raise MilvusException(message=f"there is no vector store {self._uri}")
+            raise MilvusException(message=f"there is no vector store {without_password(self._uri)}")
         client = MilvusClient(self._uri, timeout=self._settings.timeout_seconds)
         client.load_collection(self._collection, timeout=self._settings.timeout_seconds)
         self._client = client
@@ -104,7 +107,11 @@ def why_not(uri: str, collection: str, timeout: float) -> str:
         with closing(MilvusClient(uri, timeout=timeout)) as client:
             return "" if client.has_collection(collection) else f"it holds no {collection}"
     except MilvusException as error:
-        return str(error.message).splitlines()[0]
+        return _why(error, uri)
+
+
+def _why(error: MilvusException, uri: str) -> str:
+    return str(error.message).replace(uri, without_password(uri)).splitlines()[0]
 
 
 def is_file(uri: str) -> bool:
