@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from contracts import days
+from contracts import days, listening
 from contracts.errors import FreshetError
-from contracts.findings import Finding, of_error, of_settings, warning
+from contracts.findings import Finding, of_error, of_settings, unused, warning
 from contracts.layout import Layout, names
 from trainer.settings import TrainerSettings
 
@@ -29,3 +29,12 @@ def settings(layout: Layout) -> Iterator[Finding]:
             f"there are shards of {', '.join(there)} and none of {chosen.topic}",
             "Set FRESHET_TRAINER_TOPIC, or topic in trainer.toml, to the topic whose shards it is to read.",
         )
+
+
+def port(layout: Layout) -> Iterator[Finding]:
+    """Yield whether the metrics of `freshet train online --follow` can be had."""
+    chosen = TrainerSettings.load()
+    if chosen.http_port:
+        yield listening.at("trainer's metrics", chosen.http_host, chosen.http_port, "FRESHET_TRAINER_HTTP_PORT")
+    else:
+        yield unused("trainer's metrics", "http_port is 0")

@@ -54,6 +54,7 @@ CHECKS = (
     Check("sinks", "publisher.checkup_store", "sinks", "publisher"),
     Check("sinks", "serving.checkup_store", "shared_vectors", "serving"),
     Check("ports", "streams.checkup", "port", "streams"),
+    Check("ports", "trainer.checkup", "port", "trainer"),
     Check("ports", "serving.checkup", "port", "serving"),
 )
 GROUPS = tuple(dict.fromkeys(check.group for check in CHECKS))
@@ -66,8 +67,8 @@ def asked(check: Check, layout: Layout, patience_s: float = PATIENCE_S) -> Itera
         return
     try:
         function: Look = getattr(importlib.import_module(check.module), check.function)
-    except ModuleNotFoundError as error:
-        yield _missing(check, error)
+    except Exception as error:  # packages fail in ways of their own when they are imported
+        yield _failed(check, error)
         return
     yield from answered(check, function, layout, patience_s)
 
@@ -95,17 +96,22 @@ def _say(function: Look, layout: Layout, said: Queue[Finding | _Ended | None]) -
         for finding in function(layout):
             said.put(finding)
         said.put(_Ended(None))
-    except Exception as error:  # told, or raised, where the answer is waited for
+    except Exception as error:  # told where the answer is waited for
         said.put(_Ended(error))
 
 
 def _failed(check: Check, error: Exception) -> Finding:
-    """Return what ended a check; a mistake of ours is raised, and not told as somebody else's fault."""
+    """Return what ended a check; the text of what nobody foresaw is left out, for it may hold a password."""
     if isinstance(error, FreshetError | OSError):
         return of_error(check.group, error)
     if isinstance(error, ModuleNotFoundError):
         return _missing(check, error)
-    raise error
+    return fault(
+        check.group,
+        f"{check.module} ended with a {type(error).__name__}, which nobody foresaw: the rest was not looked at",
+        "This is a mistake of Freshet: report it. The other groups are looked at all the same.",
+        FreshetError.exit_code,
+    )
 
 
 def _missing(check: Check, error: ModuleNotFoundError) -> Finding:

@@ -258,12 +258,14 @@ def test_an_error_ends_a_check_at_once_and_is_told(tmp_path: Path, error: Except
     assert [(finding.verdict, finding.exit_code) for finding in found] == [("ok", 0), ("fault", code)]
 
 
-def test_a_mistake_in_a_check_is_not_hidden(tmp_path: Path) -> None:
+def test_a_mistake_in_a_check_is_the_fault_of_its_group_and_its_text_is_not_told(tmp_path: Path) -> None:
     def look(layout: Layout) -> Iterator[Finding]:
-        yield ok("first", str(1 // 0))
+        yield ok("first", "it is well")
+        raise LookupError("http://root:S3cretPw@host")
 
-    with pytest.raises(ZeroDivisionError):
-        list(answered(Check("disk", "", ""), look, Layout(tmp_path), 5.0))
+    first, last = answered(Check("disk", "infra.doctor.disk", ""), look, Layout(tmp_path), 5.0)
+    assert (first.verdict, last.verdict, last.what, last.exit_code) == ("ok", "fault", "disk", 1)
+    assert "infra.doctor.disk ended with a LookupError" in last.found and "S3cretPw" not in str(last)
 
 
 def test_a_redis_that_is_away_is_a_fault_of_the_sink_and_a_warning_of_serving(tmp_path: Path, config: Path) -> None:
@@ -281,12 +283,14 @@ def test_a_milvus_that_is_away_is_a_fault_of_the_publisher_and_a_warning_of_serv
     tmp_path: Path, config: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (port,) = free_ports(1)
-    monkeypatch.setenv("MILVUS_URI", f"http://127.0.0.1:{port}")
+    monkeypatch.setenv("MILVUS_URI", f"http://root:S3cretPw@127.0.0.1:{port}")
     installation(tmp_path / "run")
     told = doctor(tmp_path / "run", "--only", "served")
     assert told.code == 2
     assert told.only("fault")["found"].startswith(f"Milvus at http://127.0.0.1:{port} failed")
+    assert f"cannot search in http://127.0.0.1:{port}: " in told.only("warning")["found"]
     assert "Exact search answers in its place, slowly" in told.only("warning")["found"]
+    assert "S3cretPw" not in json.dumps(told.lines)
 
 
 def test_a_port_that_another_program_has_is_a_fault_and_one_of_ours_is_none(
@@ -301,6 +305,15 @@ def test_a_port_that_another_program_has_is_a_fault_and_one_of_ours_is_none(
     assert told.code == 2
     assert told.only("fault")["found"] == f"another program listens at 127.0.0.1 port {silent}"
     assert told.only("ok")["found"] == f"Freshet answers at 127.0.0.1 port {ours}: NOT well: it stands still"
+
+
+def test_the_port_of_the_trainers_metrics_is_looked_at(
+    tmp_path: Path, config: Path, silent: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (config / "serving.toml").write_text("port = 0")
+    monkeypatch.setenv("FRESHET_TRAINER_HTTP_PORT", str(silent))
+    told = doctor(tmp_path, "--only", "ports")
+    assert (told.code, told.only("fault")["what"]) == (2, "trainer's metrics")
 
 
 def test_an_address_that_is_not_this_machines_is_a_fault(tmp_path: Path, config: Path) -> None:
