@@ -17,6 +17,7 @@ from contracts.days import shown
 from contracts.drift import Drift
 from contracts.errors import NothingServed
 from contracts.layout import Layout
+from contracts.printable import printable
 from contracts.served import Hold, Served
 from publisher.difference import Difference
 from publisher.measured import bars
@@ -31,7 +32,7 @@ def print_status(status: Status) -> None:
     console = Console(markup=False)
     again = f", content of version {status.content_of}" if status.content_of != status.version else ""
     console.print(f"Version {status.version} ({status.action}{again}), base {status.base_id}", style="bold")
-    console.print(f"by {status.who} at {shown(status.created_at)}{': ' + status.why if status.why else ''}")
+    console.print(printable(f"by {status.who} at {shown(status.created_at)}{': ' + status.why if status.why else ''}"))
     console.print(f"Newest event served: {shown(status.last_event_time)}; watermark {shown(status.trend_time)} (UTC)")
     known = status.behind_ms != UNKNOWN
     behind = f"{_span(status.behind_ms)} of watermark behind the newest committed shard" if known else "no shard here"
@@ -48,14 +49,14 @@ def print_status(status: Status) -> None:
     if status.refused:
         against = "; ".join(f"{gate.name}: {gate.detail}" for gate in status.refused.gates if not gate.passed)
         when = shown(status.refused.created_at)
-        console.print(f"Refused since then, at {when}: {against}", style="bold", soft_wrap=True)
+        console.print(printable(f"Refused since then, at {when}: {against}"), style="bold", soft_wrap=True)
     if status.next_base:
         coming = status.next_base
-        console.print(f"Next base: {coming.base_id} is {coming.state}: {coming.why}", soft_wrap=True)
+        console.print(printable(f"Next base: {coming.base_id} is {coming.state}: {coming.why}"), soft_wrap=True)
     if status.refused_night:
         night = status.refused_night
         said = f"The night of {', '.join(night.days)} was refused: {night.why}"
-        console.print(said, style="bold", soft_wrap=True)
+        console.print(printable(said), style="bold", soft_wrap=True)
     if status.overruled:
         console.print(f"Overruled gates: {', '.join(gate.name for gate in status.overruled)}", style="bold")
     if status.held:
@@ -97,7 +98,7 @@ def print_refused(layout: Layout, last: int, as_json: bool) -> None:
         table.add_column(heading, overflow="fold")
     for entry in entries:
         body = entry.body
-        against = "\n".join(f"{gate.name}: {gate.detail}" for gate in body.gates if not gate.passed)
+        against = "\n".join(printable(f"{gate.name}: {gate.detail}") for gate in body.gates if not gate.passed)
         table.add_row(str(body.number), escape(body.base_id), shown(body.created_at)[:MINUTES], escape(against))
     Console().print(table)
 
@@ -157,7 +158,7 @@ def print_history(layout: Layout, last: int, as_json: bool) -> None:
         table.add_column(heading, no_wrap=heading != "base", overflow="fold")
     table.add_column("who, when, why", overflow="fold", min_width=20)
     for entry in entries:
-        table.add_row(*map(escape, _cells(entry)))
+        table.add_row(*(escape(printable(cell)) for cell in _cells(entry)))
     Console().print(table)
 
 

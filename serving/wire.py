@@ -15,6 +15,7 @@ from serving.served_view import MAX_K
 MAX_QUERIES = 256
 _FLOAT32 = 3.4028234e38
 _WHOLE = 2**53
+_ONE_LINE = r"^[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]*$(?!\n)"  # what a terminal shows as it stands
 
 FeatureName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.\-]{1,64}$")]
 Number = Annotated[float, Meta(ge=-_FLOAT32, le=_FLOAT32)]
@@ -63,8 +64,8 @@ class RollbackRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     to: Annotated[float, Meta(ge=1, le=_WHOLE, multiple_of=1)]
     seen: Annotated[float, Meta(ge=1, le=_WHOLE, multiple_of=1)]
-    who: Annotated[str, Meta(min_length=1, max_length=64)]
-    why: Annotated[str, Meta(min_length=1, max_length=500)]
+    who: Annotated[str, Meta(min_length=1, max_length=64, pattern=_ONE_LINE)]
+    why: Annotated[str, Meta(min_length=1, max_length=500, pattern=_ONE_LINE)]
 
 
 class RollbackPage(msgspec.Struct, frozen=True):

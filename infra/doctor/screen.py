@@ -17,6 +17,7 @@ from rich.text import Text
 from contracts.command_line import ROOT_VARIABLE
 from contracts.findings import Finding, Verdict
 from contracts.layout import Layout
+from contracts.printable import printable
 
 WORDS: dict[Verdict, tuple[str, str]] = {
     "ok": ("ok", "green"),
@@ -50,8 +51,8 @@ class Screen:
     def introduce(self, layout: Layout) -> None:
         """Print what is looked at, and how the commands that are named below come to know it."""
         root = layout.root.absolute()
-        self._console.print(f"run folder {_plain(str(root))}; for the commands named below:", soft_wrap=True)
-        self._console.print(f"  export {ROOT_VARIABLE}={_plain(quote(str(root)))}", soft_wrap=True)
+        self._console.print(f"run folder {printable(str(root))}; for the commands named below:", soft_wrap=True)
+        self._console.print(f"  export {ROOT_VARIABLE}={printable(quote(str(root)))}", soft_wrap=True)
 
     def begin(self, group: str) -> None:
         """Print the heading of a group, unless its findings go on: what is looked at now may take some seconds."""
@@ -70,7 +71,7 @@ class Screen:
             self._console.print(Text(" " * _MARGIN + line), soft_wrap=True)
         if finding.remedy and not again:  # in one line however long, so that a command in it can be pasted
             style = "dim" if finding.verdict == "unused" else "bold"
-            self._console.print(Text(f"{' ' * _MARGIN}-> {_plain(finding.remedy)}", style), soft_wrap=True)
+            self._console.print(Text(f"{' ' * _MARGIN}-> {printable(finding.remedy)}", style), soft_wrap=True)
 
     def sum_up(self, findings: Sequence[tuple[str, Finding]]) -> None:
         """Print how many of each there are, and again where the faults are."""
@@ -81,10 +82,10 @@ class Screen:
         for group, finding in findings:
             if finding.verdict == "fault":
                 word, style = WORDS[finding.verdict]
-                self._console.print(Text.assemble((f"  {word}  ", style), f"{group}: {_plain(finding.what)}"))
+                self._console.print(Text.assemble((f"  {word}  ", style), f"{group}: {printable(finding.what)}"))
 
     def _wrapped(self, text: str) -> list[str]:
-        return textwrap.wrap(_plain(text), self._width - _MARGIN, break_long_words=False, break_on_hyphens=False)
+        return textwrap.wrap(printable(text), self._width - _MARGIN, break_long_words=False, break_on_hyphens=False)
 
 
 def json_line(group: str, finding: Finding) -> str:
@@ -94,7 +95,3 @@ def json_line(group: str, finding: Finding) -> str:
     )
     line = Line(group, what, finding.verdict, found, remedy, finding.exit_code)
     return msgspec.json.encode(line).decode()
-
-
-def _plain(text: str) -> str:
-    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)

@@ -70,6 +70,19 @@ def test_rollback_and_history_tell_what_happened(
     assert "publish" not in table
 
 
+def test_what_a_person_wrote_cannot_move_the_terminal_that_shows_it(
+    layout: Layout, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    tiny_base(layout)
+    commands.once([*root(layout), "--why", "a\x1b[2Jb\u202ec"])
+    capsys.readouterr()
+    for shown in (commands_versions.history, commands_versions.status):
+        assert shown(root(layout)) == 0
+        said = capsys.readouterr().out
+        assert "a\\x1b[2Jb\\u202ec" in said and "\x1b" not in said
+
+
 @pytest.mark.parametrize("arguments", [["--to", "1"], ["--why", "x"], ["--to", "0", "--why", "x"], ["--to", "one"]])
 def test_rollback_needs_a_version_and_a_reason(layout: Layout, arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as raised:
