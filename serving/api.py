@@ -105,7 +105,7 @@ def _add_probes(app: FastAPI, service: Service) -> None:
 
 
 def _add_dashboard(app: FastAPI, service: Service) -> None:
-    shown, dashboard = page.load(), Dashboard(service)
+    shown, dashboard, plans = page.load(), Dashboard(service), going_back.Plans(service.layout)
 
     @app.get("/", include_in_schema=False)
     async def root() -> Response:
@@ -131,7 +131,7 @@ def _add_dashboard(app: FastAPI, service: Service) -> None:
         """Return what a rollback to a version would hold; nothing is written. 404 where none is possible."""
         number = int(to) if to.isascii() and to.isdigit() and len(to) < 16 else 0
         try:
-            return _json(await run_in_threadpool(going_back.planned, service.layout, number))
+            return _json(await plans.planned(number))
         except UsageError as error:
             return _json(Problem(str(error), error.hint), 404)
 

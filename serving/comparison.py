@@ -67,20 +67,29 @@ class Comparer:
 
     def forget_but(self, version: int) -> None:
         """Let go of the view that was held for another version than the one that answers now."""
-        with self._lock:
-            if self._held and self._held[0] != version:
-                self._held = None
+        if self._lock.acquire(blocking=False):  # else a view is being opened, and the held one was let go of already
+            try:
+                if self._held and self._held[0] != version:
+                    self._held = None
+            finally:
+                self._lock.release()
 
     def _before(self, version: int) -> ServedView:
-        with self._lock:
-            if self._held and self._held[0] == version:
-                return self._held[1]
+        """Return the held view, or open it: who asks meanwhile is told so, and keeps no thread from answering."""
+        held = self._held
+        if held and held[0] == version:
+            return held[1]
+        if version == 1:
+            raise FreshetError("version 1 is the first: nothing was served before it")
+        if not self._lock.acquire(blocking=False):
+            raise FreshetError("the former version is being opened: ask again")
+        try:
             self._held = None
-            if version == 1:
-                raise FreshetError("version 1 is the first: nothing was served before it")
             view = self._builder.view(served.chain(self._builder.layout).read(version - 1))
             self._held = version, view
             return view
+        finally:
+            self._lock.release()
 
 
 def _or_say(faults: list[str], find: Callable[[], Found]) -> Found | None:

@@ -75,7 +75,7 @@ USER: dict[str, Any] = {"responses": _answers(UserPage, 422, 503)}
 STATUS: dict[str, Any] = {"responses": _answers(StatusPage, 503)}
 OVERVIEW: dict[str, Any] = {"responses": _answers(Overview)}
 COMPARE: dict[str, Any] = {"responses": _answers(Comparison, 422, 503), "openapi_extra": _asked(RetrieveRequest)}
-PLAN: dict[str, Any] = {"responses": _answers(RollbackPage, 404, 409, 503)}
+PLAN: dict[str, Any] = {"responses": _answers(RollbackPage, 403, 404, 409, 503)}
 ROLLBACK: dict[str, Any] = {
     "responses": _answers(RollbackPage, 403, 409, 422, 503),
     "openapi_extra": _asked(RollbackRequest),

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
-from contracts import rollback
+from starlette.concurrency import run_in_threadpool
+
+from contracts import rollback, served
 from contracts.chain import Entry
 from contracts.errors import FreshetError
 from contracts.layout import Layout
@@ -12,10 +15,30 @@ from contracts.served import Hold, Served
 from serving.wire import RollbackPage, RollbackRequest
 
 
-def planned(layout: Layout, to: int) -> RollbackPage:
-    """Return what a rollback to a version would do; nothing is written. Raises what `contracts.rollback.plan` does."""
-    plan = rollback.plan(layout, to)
-    return _page(plan.head.number, plan.target.body, plan.holds)
+class Plans:
+    """What a rollback to each version would do, kept as long as no other version is served; one at a time is made.
+
+    A base that went away since is not noticed here: the rollback itself looks again.
+    """
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._one_at_a_time = asyncio.Lock()  # whoever waits keeps no thread from answering
+        self._known: dict[tuple[int, int], RollbackPage] = {}
+
+    async def planned(self, to: int) -> RollbackPage:
+        """Return the plan; nothing is written. Raises what `contracts.rollback.plan` does."""
+        async with self._one_at_a_time:
+            return await run_in_threadpool(self._planned, to)
+
+    def _planned(self, to: int) -> RollbackPage:
+        head = served.chain(self._layout).head_number()
+        self._known = {key: page for key, page in self._known.items() if key[0] == head}
+        if known := self._known.get((head, to)):
+            return known
+        plan = rollback.plan(self._layout, to)
+        page = self._known[plan.head.number, to] = _page(plan.head.number, plan.target.body, plan.holds)
+        return page
 
 
 def roll_back(layout: Layout, asked: RollbackRequest) -> RollbackPage:

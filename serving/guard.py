@@ -61,9 +61,9 @@ class Guard:
         """Return why a request may not pass; one that may roll back is marked, and no other is."""
         is_operator = bool(self._operator) and hmac.compare_digest(shown, self._operator)
         scope[MARK] = is_operator
+        if not self._operator and (scope["path"] + "/").startswith("/rollback/"):
+            return 403, OFF
         if (scope["method"], scope["path"]) == OPERATORS:
-            if not self._operator:
-                return 403, OFF
             wrong = Problem("the token of an operator is needed", "It is what `operator_token_file` holds.")
             return None if is_operator else (401, wrong)
         if not self._caller or scope["path"] in OPEN_TO_ALL:

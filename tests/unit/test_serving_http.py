@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import re
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,17 +20,22 @@ from starlette.testclient import TestClient
 
 from contracts import served
 from contracts.bases import OpenBase
+from contracts.chain import Entry
 from contracts.deltas import Changes
 from contracts.errors import UsageError
 from contracts.layout import Layout
 from contracts.partitions import partition_of
-from contracts.rollback import rollback
+from contracts.rollback import Plan, plan, rollback
 from contracts.rows import Row
+from contracts.served import Served
+from serving import going_back
 from serving.answer import NO_CONTEXT
 from serving.api import create_app
 from serving.guard import Guard
+from serving.served_view import ServedView
 from serving.service import Service
 from serving.settings import Arm, ServingSettings, Tokens
+from serving.wire import RollbackPage
 from tests.support.bases import CUT, MINUTE, append_delta, append_round, append_shard, serve, tiny_base, unit
 from tests.support.faults import failing_fsync
 
@@ -308,7 +315,38 @@ def test_a_comparison_says_why_the_version_before_cannot_be_shown(layout: Layout
         assert client.post("/compare", json=ASKED).status_code == 503
 
 
+def test_who_compares_while_the_former_version_is_being_opened_is_told_so_and_waits_for_nobody(
+    layout: Layout, base: OpenBase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    two_versions(layout, base)
+    with serving(layout) as (client, service):
+        builder = service._open().builder
+        begun, go_on, view = threading.Event(), threading.Event(), builder.view
+
+        def slowly(entry: Entry[Served]) -> ServedView:
+            begun.set()
+            assert go_on.wait(60)
+            return view(entry)
+
+        monkeypatch.setattr(builder, "view", slowly)
+        with ThreadPoolExecutor() as threads:
+            first = threads.submit(client.post, "/compare", json=ASKED)
+            assert begun.wait(60)
+            second = threads.submit(client.post, "/compare", json=ASKED)
+            refreshed = threads.submit(service.refresh)
+            try:
+                found = second.result(30).json()
+                refreshed.result(30)
+            finally:
+                go_on.set()
+            assert (found["before"], found["now"]["version"]) == (None, 2)
+            assert found["faults"] == ["the former version is being opened: ask again"]
+            assert first.result(60).json()["before"]["version"] == 1
+        assert client.post("/compare", json=ASKED).json()["before"]["version"] == 1
+
+
 AN_OPERATOR = {"Authorization": f"Bearer {OPERATOR}"}
+CONTROLS = ({"who": "\x1b[2J"}, {"who": "Anna\n"}, {"why": "odd\nVersion 9"}, {"why": "\u202eodd"}, {"why": "\x9b2J"})
 WANTED = {"to": 1, "seen": 2, "who": "Anna", "why": "odd answers"}
 
 
@@ -333,6 +371,30 @@ def test_a_rollback_is_looked_at_first_and_then_made_as_the_command_makes_it(lay
     assert (head.body.who, head.body.why, head.body.action) == ("Anna at the dashboard", "odd answers", "rollback")
 
 
+def test_however_many_ask_at_once_for_a_plan_it_is_made_once_for_each_version_served(
+    layout: Layout, base: OpenBase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    two_versions(layout, base)
+    made = list[int]()
+
+    def counted(layout: Layout, to: int) -> Plan:
+        made.append(to)
+        return plan(layout, to)
+
+    monkeypatch.setattr("contracts.rollback.plan", counted)
+
+    async def ask(plans: going_back.Plans, times: int) -> list[RollbackPage]:
+        return await asyncio.gather(*(plans.planned(1) for _ in range(times)))
+
+    plans = going_back.Plans(layout)
+    assert {page.version for page in asyncio.run(ask(plans, 8))} == {2}
+    assert made == [1]
+    append_round(layout, base, 2)
+    serve(layout, base)
+    assert {page.version for page in asyncio.run(ask(plans, 1))} == {3}
+    assert made == [1, 1]
+
+
 @pytest.mark.parametrize("shown", ["", "Bearer", "Bearer caller", f"bearer {OPERATOR}", f"Bearer {OPERATOR} "])
 def test_a_rollback_needs_the_token_of_an_operator_also_where_reading_is_open(
     layout: Layout, base: OpenBase, shown: str
@@ -353,6 +415,8 @@ def test_without_a_token_of_operators_nobody_rolls_back_over_http(layout: Layout
             headers = {"Authorization": f"Bearer {token}"}
             refused = TestClient(app).post("/rollback", json=WANTED, headers=headers)
             assert (refused.status_code, refused.json()["error"]) == (403, "nobody may roll back over HTTP here")
+    closed = TestClient(Guard(create_app(service), Tokens("caller"), 4096))
+    assert closed.get("/rollback/1", headers={"Authorization": "Bearer caller"}).status_code == 403
     assert served.chain(layout).head_number() == 2
 
 
@@ -373,7 +437,7 @@ def test_a_rollback_is_not_made_when_somebody_was_quicker_or_it_cannot_be_meant(
         assert answer(seen=1) == (409, "version 2 is served by now, no longer version 1")
         assert answer(to=7) == (422, "there is no version 7")
         assert answer(to=2) == (422, "version 2 is what is served")
-        for field in ({"to": 0}, {"to": 1.5}, {"who": ""}, {"why": ""}, {"why": "x" * 501}, {"force": True}):
+        for field in ({"to": 0}, {"to": 1.5}, {"who": ""}, {"why": ""}, {"why": "x" * 501}, {"force": True}, *CONTROLS):
             assert answer(**field)[0] == 422
         for to in ("0", "-1", "x", "9" * 40, "\u0661"):
             assert client.get(f"/rollback/{to}").status_code == 404
