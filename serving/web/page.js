@@ -11,7 +11,7 @@ let latest = null,
 
 class Refusal extends Error {
   constructor(status, said) {
-    super([said.error, said.hint].filter(Boolean).join(" "));
+    super([said.error, said.hint].filter(Boolean).join(". "));
     this.status = status;
   }
 }

@@ -1,3 +1,6 @@
+// JSON has no word for what is no number: it comes as null.
+const figure = (value, digits) => (value === null ? "no number" : value.toFixed(digits));
+
 // Answers side by side, a column for each that answers; what a publish brought or took is said in words too.
 function answersTable(found) {
   const columns = [
@@ -14,7 +17,7 @@ function answersTable(found) {
     return [
       el("span", { class: `item ${kind}` }, one.item_id),
       kind ? el("span", { class: "soft" }, ` ${kind}`) : "",
-      el("span", { class: "soft" }, ` ${one.score.toFixed(2)}`),
+      el("span", { class: "soft" }, ` ${figure(one.score, 2)}`),
     ];
   };
   const rows = Array.from({ length: Math.max(...columns.map(([, answer]) => answer.items.length)) }, (_, n) => n);
@@ -58,7 +61,7 @@ function userSection(found) {
       ["Found by", found.now.search],
       ["Partition", String(found.now.partition)],
       user && user.last_event_time && ["Last click in it (UTC)", time(user.last_event_time)],
-      user && ["Length of the own row", user.own_norm.toFixed(3)],
+      user && ["Length of the own row", figure(user.own_norm, 3)],
     ]),
     user && user.ring.length
       ? folded("ring", `${plural(user.ring.length, "item")} clicked lately, not shown again`, user.ring.join(", "))

@@ -88,6 +88,9 @@ def test_a_user_is_shown_before_and_after_the_last_publish(layout: Layout, brows
         for column in ("before: version 2", "now: version 3", "arm control: version 3"):
             assert column in said
         assert browser.count("#user-answer tbody tr") >= 20
+        nan = "{version: 1, items: [{item_id: 'i1', score: null}]}"
+        said = browser.ask(f"return answersTable({{now: {nan}, entered: [], left: [], arms: []}}).textContent")
+        assert "i1 no number" in said
         for user in ("nobody", "..", "a/b?c#d", "ü\u202e"):
             browser.type("#user", user)
             browser.click("#user-form button")
@@ -134,7 +137,7 @@ def test_a_rollback_takes_two_steps_a_name_a_reason_and_the_right_token(layout: 
         browser.type("#why", "odd answers")
         browser.type("#operator", "a guess")
         browser.click("#rollback-do")
-        browser.wait_for("#rollback-fault", "the token of an operator is needed")
+        browser.wait_for("#rollback-fault", "the token of an operator is needed. It is what `operator_token_file`")
         assert served_chain.chain(layout).head_number() == 4
         assert (browser.focus(), browser.find("#operator").get_property("value")) == ("operator", "")
         browser.type("#operator", "may roll back")
