@@ -20,7 +20,7 @@ from contracts.drift import Drift, Shift, Spread
 from contracts.features import FeatureSpec
 from contracts.rows import RowTable
 from trainer.block_input import EncodedBlock
-from trainer.last_day import HOURS, LastDay, last_day_of
+from trainer.last_day import FLAT, HOURS, LastDay, last_day_of
 from trainer.negatives import numbers_of
 
 DRAWN = 4096  # clicks drawn at least for what chance alone does ...
@@ -175,7 +175,7 @@ class _Day:
         self._items = Mix.of(np.array(list(day.clicks.values()), dtype=np.float64), int(day.hours.sum()))
         self._hours, self._means = day.hours, day.means
         self._values = [values / np.maximum(day.hours, 1)[:, None] for values in day.values]
-        self._deviations = np.where(day.deviations > 0, day.deviations, 1.0)
+        self._deviations = np.where(day.deviations >= FLAT, day.deviations, 1.0)
 
     def popularity(self, items: Sequence[str], clicks: Integers, numbers: np.random.Generator) -> Shift:
         """Compare clicks, int64 [items], with those of the day."""

@@ -20,6 +20,7 @@ from trainer.context_columns import ContextColumns, FeatureCounts
 
 LAST_DAY = "last_day.safetensors"
 HOURS = 24
+FLAT = 1e-6  # a standardised deviation below it is what rounding left of a number that stayed the same
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class LastDay:
     `clicks`: by item, those without a vector among them. `hours`: int64 [24], clicks by hour of the day. `values`: for
     each discrete feature of the base int64 [24, values + 1], clicks by hour and code, 0 being none or a value that the
     base does not know. `means`: float64 [24, C], of the standardised continuous features, a missing one counting as 0;
-    `deviations`: float64 [C], of the same over the whole day.
+    `deviations`: float64 [C], of the same over the whole day, 0 for one that stayed the same.
     """
 
     clicks: dict[str, int]
@@ -117,6 +118,8 @@ def _standardised(feature: ContinuousFeature, by_hour: DayByHour) -> tuple[list[
     means = np.array([(each.mean - feature.mean) / feature.deviation if each else 0.0 for each in found])
     spreads = np.array([each.deviation / feature.deviation if each else 0.0 for each in found])
     counts = np.array([each.count if each else 0 for each in found])
-    sums, squares = counts * means, counts * (spreads**2 + means**2)
-    variance = squares.sum() / whole - (sums.sum() / whole) ** 2
-    return (sums / np.maximum(clicks, 1)).tolist(), float(np.sqrt(max(variance, 0.0)))
+    sums = counts * means
+    middle, missing = sums.sum() / whole, whole - counts.sum()
+    squares = (counts * (spreads**2 + (means - middle) ** 2)).sum() + missing * middle**2
+    deviation = float(np.sqrt(squares / whole))
+    return (sums / np.maximum(clicks, 1)).tolist(), deviation if deviation >= FLAT else 0.0

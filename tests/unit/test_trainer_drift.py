@@ -20,7 +20,7 @@ from tests.support.shards import ShardWriter, click
 from tests.support.tastes import DAY_MS, MIDNIGHT, Tastes, write_tastes
 from tests.support.trained import fold, small_settings, train
 from trainer.drift import DriftMeter, Mix, divergence
-from trainer.last_day import LAST_DAY
+from trainer.last_day import LAST_DAY, last_day_of
 from trainer.negatives import numbers_of
 
 TODAY, HALF_HOUR = MIDNIGHT + DAY_MS, 1_800_000
@@ -180,6 +180,16 @@ def test_a_number_that_is_off_is_told_in_deviations_of_the_day(trained: tuple[La
         for sample in day_again()
     ]
     assert over_the_day(trained, found).continuous["hour"] == pytest.approx(-2.0, rel=1e-3)
+
+
+def test_a_deviation_that_rounding_left_is_none(
+    trained: tuple[Layout, OpenBase], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, base = trained
+    day = last_day_of(base)
+    assert day
+    monkeypatch.setattr("trainer.drift.last_day_of", lambda _: replace(day, deviations=np.full(1, 2e-8)))
+    assert over_the_day(trained, day_again()).continuous["hour"] == pytest.approx(0, abs=1e-6)
 
 
 def test_what_changes_with_the_hour_every_day_is_no_drift(trained: tuple[Layout, OpenBase]) -> None:

@@ -82,6 +82,17 @@ def test_values_that_the_base_does_not_know_and_missing_ones_count_as_code_0_and
     assert found.deviations[0] == pytest.approx(np.std([2.0, 0.0, 0.0, 0.0]))
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_a_number_that_stayed_the_same_all_day_has_no_deviation(seed: int) -> None:
+    numbers = np.random.default_rng(seed)
+    spec = FeatureSpec((), (ContinuousFeature("weekend", *numbers.uniform(0.1, 0.5, 2).tolist()),))
+    columns, by_hour = ContextColumns(), DayByHour()
+    for hour, clicks in enumerate(numbers.integers(50, 400, HOURS).tolist()):
+        by_hour.add(columns, columns.of([Context({}, {"weekend": 1.0})] * clicks), np.full(clicks, hour))
+    found = unpack_last_day(pack_last_day(spec, columns, by_hour, {"i": int(by_hour.clicks.sum())}), spec)
+    assert found.deviations.tolist() == [0.0]
+
+
 def test_a_feature_of_the_base_that_nobody_carried_on_the_day_is_all_unknown() -> None:
     columns, by_hour = ContextColumns(), DayByHour()
     by_hour.add(columns, columns.of([Context()] * 2), np.array([0, 1]))
