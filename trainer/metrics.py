@@ -1,7 +1,7 @@
 """What Prometheus reads of one online process: families made of the newest delta of each partition, at each scrape.
 
 Counters are of this process and start at 0 with it. Gauges are of the newest delta and stand until the next one; its
-records are read when somebody asks, once.
+records are read when somebody asks, once. What there is of a branch goes with it.
 """
 
 from __future__ import annotations
@@ -115,6 +115,9 @@ class OnlineMetrics(Collector):
         with self._lock:
             found = {(head.body.base_id, head.body.partition): head for head in heads}
             self._newest = found | {at: head for at, head in self._newest.items() if at[0] in wanted}
+            for counts in (self._samples, self._set_aside):
+                for rests in [labels for labels in counts if labels[0] not in wanted]:
+                    del counts[rests]
 
     def committed(self, newest: Entry[Delta]) -> None:
         """Take a delta that was just committed."""
