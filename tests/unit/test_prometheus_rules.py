@@ -33,9 +33,17 @@ def names_made() -> set[str]:
 
 def test_every_metric_that_a_rule_names_is_made_by_some_process() -> None:
     without_comments = re.sub(r"^\s*#.*$", "", RULES, flags=re.MULTILINE)
-    asked = set(re.findall(r"\bfreshet_\w+(?![\w:])", without_comments)) - {"freshet_drift", "freshet_online"}
+    groups = set(re.findall(r"- name: (\w+)", RULES))
+    asked = set(re.findall(r"\bfreshet_\w+(?![\w:])", without_comments)) - groups
     assert len(asked) >= 12
     assert asked - names_made() == set()
+
+
+def test_every_job_of_the_example_is_missed_when_it_does_not_answer() -> None:
+    jobs = re.findall(r"- job_name: (\S+)", (FOLDER / "prometheus.yml").read_text(encoding="utf-8"))
+    (asked,) = re.findall(r'up\{job=~"(.*)"\} == 0', RULES)
+    assert len(jobs) == 3
+    assert [job for job in jobs if not re.fullmatch(asked, job)] == []
 
 
 def test_every_recorded_name_that_a_rule_asks_for_is_recorded() -> None:
