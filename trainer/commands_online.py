@@ -53,7 +53,7 @@ def parse_online(argv: Sequence[str]) -> OnlineArguments:
         "served in the last `night.branch_ms`, as long as a rollback may go back to them.",
     )
     made.add_argument("--base", default=NEWEST, help="id of the base to learn on, and no other (default: newest)")
-    made.add_argument("--topic", help="whose shards to read (default: the setting `topic`)")
+    made.add_argument("--topic", help="whose shards to read (default: that of --base; without it the setting `topic`)")
     made.add_argument("--partitions", type=_numbers, default=(), metavar="0,1", help="partitions to own (default: all)")
     end = made.add_mutually_exclusive_group()
     end.add_argument("--follow", action="store_true", help="go on as shards are committed, until a signal")
@@ -81,7 +81,7 @@ def online(argv: Sequence[str]) -> int:
     collect_seldom()
     port = arguments.metrics_port if arguments.follow else 0
     settings = TrainerSettings.load(http_port=port)
-    topic = arguments.topic or settings.topic
+    topic = arguments.topic or _topic(arguments, settings)
     branches = Branches(arguments.layout, topic, settings, arguments.partitions)
     if arguments.follow:
         branches.say = lambda text: print(text, flush=True)
@@ -119,6 +119,14 @@ def print_delta(delta: Entry[Delta], zone: str) -> None:
         f"{body.touched_rows} rows touched",
         flush=True,
     )
+
+
+def _topic(arguments: OnlineArguments, settings: TrainerSettings) -> str:
+    from contracts.bases import BaseStore
+
+    if arguments.base == NEWEST:
+        return settings.topic
+    return BaseStore(arguments.layout).open(arguments.base).manifest.topic
 
 
 def _wanted(arguments: OnlineArguments, topic: str, settings: TrainerSettings) -> list[OpenBase]:

@@ -14,12 +14,13 @@ from contracts import deltas
 from contracts.bases import BaseStore
 from contracts.layout import Layout
 from freshet import COMMANDS, Command
-from tests.support.shards import ShardWriter
+from tests.support.shards import Log, ShardWriter
 from tests.support.tastes import DAY_MS, DAYS, MIDNIGHT, Tastes, write_tastes
-from tests.support.trained import train
+from tests.support.trained import small_settings, train
 from trainer.commands import parse_retrain
 from trainer.commands_online import parse_online
 from trainer.digest import online_digest
+from trainer.retrain import RetrainPlan, retrain
 
 OF_THE_TRAINER = [command for command in COMMANDS if command.module.startswith("trainer")]
 FRESHET = Path(__file__).parents[2] / "freshet.py"
@@ -49,6 +50,19 @@ def test_retrain_and_online_from_shards_to_digests(tmp_path: Path) -> None:
     assert lines[-1] == f"digest {base_id} 0 {online_digest(layout, BaseStore(layout).open(base_id), 0)}"
     again = freshet("trainer", "online", "--root", str(tmp_path))
     assert again.stdout.splitlines() == lines[-1:]
+
+
+def test_a_base_that_is_named_is_updated_from_its_own_topic_and_none_from_that_of_the_settings(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    write_tastes(layout, Tastes(clicks_per_day=50), Log(topic="clicks"))
+    base = retrain(layout, RetrainPlan("clicks", DAYS[:1], "", small_settings()))
+    words = ["trainer", "online", "--root", str(tmp_path), "--until", str(MIDNIGHT + 2 * DAY_MS)]
+    named = freshet(*words, "--base", base.manifest.base_id)
+    assert (named.returncode, "rows touched" in named.stdout) == (0, True), named.stderr
+    for other in ([], ["--base", base.manifest.base_id, "--topic", "events"]):
+        refused = freshet(*words, *other)
+        assert refused.returncode == 2
+        assert "events" in refused.stderr
 
 
 def test_a_day_that_is_not_there_is_one_sentence_and_exit_code_2(tmp_path: Path) -> None:
