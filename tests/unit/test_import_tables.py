@@ -80,6 +80,10 @@ def test_a_file_that_is_no_items_file_is_refused_with_what_is_wrong(tmp_path: Pa
     assert "i.safetensors" in str(caught.value)
 
 
+def named(*columns: list[object], names: list[str]) -> pa.Table:
+    return pa.table([pa.array(column) for column in columns], names=names)
+
+
 PARQUET: dict[str, tuple[Callable[[], pa.Table], str]] = {
     "numbers as ids": (lambda: pa.table({"id": [1], "vector": [[1.0]]}), "are not text"),
     "no list": (lambda: pa.table({"id": ["a"], "vector": [1.0]}), "are no lists"),
@@ -89,6 +93,11 @@ PARQUET: dict[str, tuple[Callable[[], pa.Table], str]] = {
     "holes": (lambda: pa.table({"id": ["a"], "vector": [[1.0, None]]}), "numbers missing"),
     "column": (lambda: pa.table({"id": ["a"], "vector": [[1.0]], "rating": [1.0]}), "columns id, rating, vector"),
     "nothing": (lambda: pa.table({"vector": [[1.0]]}), "columns vector"),
+    "two ids": (lambda: named(["a"], [[1.0]], ["b"], names=["id", "vector", "id"]), "one name: id, id, vector"),
+    "two vectors": (
+        lambda: named(["a"], [[1.0]], [[1.0]], names=["id", "vector", "vector"]),
+        "two columns of one name",
+    ),
 }
 
 

@@ -132,6 +132,16 @@ def elsewhere() -> onnx.ModelProto:
     return found
 
 
+def sparse() -> onnx.ModelProto:
+    """A weight as a sparse constant, whose values stand in another file."""
+    values = elsewhere().graph.initializer[0]
+    found = onnx.SparseTensorProto(values=values, indices=numpy_helper.from_array(np.array([0])), dims=[WIDTH])
+    constant = onnx.NodeProto(op_type="Constant", output=["constant"])
+    constant.attribute.add(name="sparse_value", type=onnx.AttributeProto.SPARSE_TENSOR, sparse_tensor=found)
+    multiply = helper.make_node("MatMul", ["numbers", "weight"], ["clean"])
+    return model([constant, multiply, helper.make_node("Add", ["clean", "constant"], ["context"])])
+
+
 def random() -> onnx.ModelProto:
     nodes = [
         helper.make_node("MatMul", ["numbers", "weight"], ["clean"]),
@@ -176,6 +186,7 @@ def logged() -> onnx.ModelProto:
 
 FAULTY: dict[str, tuple[Callable[[], onnx.ModelProto], str]] = {
     "external data": (elsewhere, "keeps its weights in another file"),
+    "sparse external data": (sparse, "has sparse weights"),
     "custom operator": (lambda: model(domain="com.somebody"), "operator MatMul of 'com.somebody'"),
     "microsoft operator": (lambda: model(domain="com.microsoft"), "operator MatMul of 'com.microsoft'"),
     "chance": (random, "operator RandomNormalLike: no loops, branches or chance"),

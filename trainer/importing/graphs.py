@@ -26,6 +26,7 @@ OLDEST_OPSET = 13
 TYPES = {"id_embedding": TensorProto.FLOAT, "codes": TensorProto.INT64, "numbers": TensorProto.FLOAT}
 CONTROL = {"If", "Loop", "Scan", "SequenceMap"}
 RANDOM = {"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"}
+SPARSE = {AttributeProto.SPARSE_TENSOR, AttributeProto.SPARSE_TENSORS}
 PROBES = 64
 SPREAD = 2.0
 SAME = 1e-4
@@ -173,6 +174,8 @@ def _check_operators(path: Path, model: onnx.ModelProto) -> None:
             raise _refused(path, f"uses the operator {node.op_type} of {node.domain!r}, which is not ONNX's own")
         if node.op_type in CONTROL | RANDOM:
             raise _refused(path, f"uses the operator {node.op_type}: no loops, branches or chance")
+        if any(each.type in SPARSE for each in node.attribute):
+            raise _refused(path, "has sparse weights")
     if model.graph.sparse_initializer:
         raise _refused(path, "has sparse weights")
 

@@ -26,8 +26,7 @@ def columns(path: Path, data: bytes, bias: str, most: int) -> tuple[list[str], F
         groups = (file.metadata.row_group(at) for at in range(file.metadata.num_row_groups))
         if (size := sum(group.total_byte_size for group in groups)) > most:
             raise TooLarge(f"{path} holds {size:,} bytes, more than the {most:,} that are read at once", hint=HINT)
-        names = set(file.schema_arrow.names)
-        _check_names(path, names, bias)
+        names = _names(path, file.schema_arrow.names, bias)
         table = file.read()
         table.validate(full=True)  # text that is none, lists that overlap
     except (pa.ArrowException, OSError, ValueError) as error:
@@ -39,10 +38,14 @@ def columns(path: Path, data: bytes, bias: str, most: int) -> tuple[list[str], F
     return _texts(path, table.column("id")), _vectors(path, table.column("vector")), biases
 
 
-def _check_names(path: Path, names: set[str], bias: str) -> None:
-    wanted = {"id", "vector"}
+def _names(path: Path, found: list[str], bias: str) -> set[str]:
+    """Return the columns' names, which are those wanted, each once."""
+    wanted, names = {"id", "vector"}, set(found)
     if not wanted <= names or names - wanted - {bias}:
         raise UsageError(f"{path} has the columns {', '.join(sorted(names))}", hint=HINT)
+    if len(names) < len(found):
+        raise UsageError(f"{path} has two columns of one name: {', '.join(sorted(found))}", hint=HINT)
+    return names
 
 
 def _texts(path: Path, column: Any) -> list[str]:
