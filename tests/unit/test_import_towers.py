@@ -13,11 +13,11 @@ from onnx import TensorProto, helper, numpy_helper
 
 from contracts.bases import Towers
 from contracts.errors import UsageError
-from contracts.features import FeatureSpec
+from contracts.features import DiscreteFeature, FeatureSpec
 from tests.support.two_towers import CONTEXT, WIDTH, Encoder, Tower, export
 from trainer.export import run
 from trainer.importing import compose
-from trainer.importing.graphs import Graph, made_up, read_graph
+from trainer.importing.graphs import Graph, every_code, made_up, read_graph
 from trainer.importing.linearity import Linear, probe
 from trainer.towers import queries
 
@@ -36,7 +36,7 @@ def graph_of(path: Path, with_id: bool = True) -> Graph:
 
 def probed(folder: Path, kind: str, width: int = WIDTH) -> tuple[Graph, Linear]:
     graph = graph_of(export(Tower(kind, width), folder / f"{kind}{width}.onnx", width))
-    return graph, probe(graph, INPUTS, width, 1.0)
+    return graph, probe(graph, CONTEXT, ROWS[:, :width])
 
 
 def test_a_tower_that_adds_the_row_is_taken_as_it_is(folder: Path) -> None:
@@ -76,6 +76,56 @@ def test_a_tower_in_which_the_row_is_not_linear_is_refused_with_how_far_off_it_i
 def test_a_tower_that_ignores_the_row_is_refused(folder: Path) -> None:
     with pytest.raises(UsageError, match="does not look at id_embedding"):
         probed(folder, "ignored")
+
+
+MANY = FeatureSpec((DiscreteFeature("shop", tuple(map(str, range(3000)))),), CONTEXT.continuous)
+
+
+def by_code(factor: float, with_id: bool) -> Graph:
+    """A tower that multiplies what it adds, for the code 2900 alone by another factor than 1."""
+    factors = np.where(np.arange(3001) == 2900, np.float32(factor), np.float32(1))
+    nodes = [
+        helper.make_node("Constant", [], ["factors"], value=numpy_helper.from_array(factors)),
+        helper.make_node("Gather", ["factors", "codes"], ["factor"]),
+        helper.make_node("MatMul", ["numbers", "weight"], ["clean"]),
+        helper.make_node("Mul", ["id_embedding" if with_id else "clean", "factor"], ["part"]),
+        helper.make_node("Add", ["clean", "part"], ["context"]),
+    ]
+    rows: dict[str, tuple[int, list[str | int | None]]] = {"id_embedding": (TensorProto.FLOAT, ["n", WIDTH])}
+    made = model(nodes, more=rows if with_id else {})
+    return read_graph(Path("tower.onnx"), made.SerializeToString(), MANY, with_id)
+
+
+def test_a_code_that_is_seldom_seen_is_tried_as_well() -> None:
+    assert probe(by_code(1.0, with_id=True), MANY, ROWS).matrix is None
+    with pytest.raises(UsageError, match="does not let the id row through linearly"):
+        probe(by_code(1.5, with_id=True), MANY, ROWS)
+    assert by_code(1.5, with_id=False).runner().tried(MANY).shape == ROWS.shape
+    with pytest.raises(UsageError, match="not finite"):
+        by_code(np.nan, with_id=False).runner().tried(MANY)
+
+
+def test_numbers_are_tried_at_both_ends_of_their_range() -> None:
+    for spec in (CONTEXT, FeatureSpec((), CONTEXT.continuous), MANY):
+        ends = {number for inputs in every_code(spec) for number in inputs.numbers[:, 0].tolist()}
+        assert ends == {-10.0, 10.0}
+    assert [len(inputs) for inputs in every_code(MANY)] == [1024, 1024, 953]
+
+
+def test_a_tower_that_is_linear_but_for_the_models_own_rows_is_refused() -> None:
+    clipped = [
+        helper.make_node("Constant", [], ["most"], value=numpy_helper.from_array(np.array(190, np.float32))),
+        helper.make_node("Min", ["id_embedding", "most"], ["row"]),
+        helper.make_node("MatMul", ["numbers", "weight"], ["clean"]),
+        helper.make_node("Add", ["clean", "row"], ["context"]),
+    ]
+    made = model(clipped, more={"id_embedding": (TensorProto.FLOAT, ["n", WIDTH])})
+    graph = read_graph(Path("tower.onnx"), made.SerializeToString(), CONTEXT, with_id=True)
+    assert probe(graph, CONTEXT, ROWS).matrix is None
+    own = np.tile(ROWS, (4, 1))  # so many that chance does not come near the one
+    own[7, 3] = 200
+    with pytest.raises(UsageError, match="does not let the id row through linearly"):
+        probe(graph, CONTEXT, own)
 
 
 @pytest.mark.parametrize("score", ["cosine", "dot"])

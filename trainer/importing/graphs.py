@@ -28,6 +28,7 @@ CONTROL = {"If", "Loop", "Scan", "SequenceMap"}
 RANDOM = {"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"}
 SPARSE = {AttributeProto.SPARSE_TENSOR, AttributeProto.SPARSE_TENSORS}
 PROBES = 64
+BATCH = 1024
 SPREAD = 2.0
 SAME = 1e-4
 HOW = "docs/import.md says what a tower may have, and how it is exported."
@@ -92,6 +93,17 @@ def made_up(spec: FeatureSpec, count: int = PROBES) -> Inputs:
     return Inputs(codes, numbers.astype(np.float32))
 
 
+def every_code(spec: FeatureSpec) -> Iterator[Inputs]:
+    """Yield inputs, `BATCH` at a time at most: each code of each feature, and each number at both ends of its range."""
+    sizes = np.array([len(feature.values) + 1 for feature in spec.discrete], dtype=np.int64)
+    ends = np.where(made_up(spec, BATCH).numbers < 0, -MAX_DEVIATIONS, MAX_DEVIATIONS).astype(np.float32)
+    ends[1::2] = -ends[::2]
+    most = int(sizes.max(initial=2))
+    for first in range(0, most, BATCH):
+        rows = np.arange(first, min(first + BATCH, most))
+        yield Inputs(rows[:, None] % sizes, ends[: len(rows)])
+
+
 class Runner:
     """Runs a tower, and notices what no row of an answer may depend on."""
 
@@ -117,6 +129,12 @@ class Runner:
         if not np.isfinite(found).all():
             raise _refused(self._what, "answers with numbers that are not finite")
         return np.asarray(found)
+
+    def tried(self, spec: FeatureSpec) -> Floats:
+        """Return `checked` of made-up inputs, if the tower can answer every code as well. Raises `UsageError`."""
+        for inputs in every_code(spec):
+            self.vectors(inputs)
+        return self.checked(made_up(spec))
 
     def checked(self, inputs: Inputs, rows: Floats | None = None) -> Floats:
         """Return `vectors`, if they are the same again, in another order, and one by one. Raises `UsageError`."""

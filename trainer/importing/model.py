@@ -14,7 +14,7 @@ from contracts.errors import UsageError
 from contracts.features import FeatureSpec
 from trainer.importing import graphs
 from trainer.importing.features import Features, read_features
-from trainer.importing.graphs import Graph, made_up, read_graph
+from trainer.importing.graphs import PROBES, Graph, made_up, read_graph
 from trainer.importing.linearity import Linear, probe
 from trainer.importing.tables import HOW, Table, content_of, read_items, read_users, require_direction
 
@@ -90,7 +90,7 @@ def read_model(paths: Paths, contents: dict[str, bytes], score: str) -> Model:
         if set(encoder.widths) == {"id_embedding"}:
             encoder, shift, contexts = None, contexts[0], np.zeros_like(contexts)  # its context is a constant
     if content:
-        _check_width(content, content.runner().checked(made_up(features.content)), items)
+        _check_width(content, content.runner().tried(features.content), items)
     common, own = _rows(users, linear, items)
     ids = users.ids if users else []
     return Model(items, ids, common + shift, own, encoder, content, features, contexts, linear)
@@ -105,9 +105,8 @@ def _require_id(tower: Graph) -> None:
 
 def _encoded(encoder: Graph, features: Features, users: Table | None, items: Table) -> tuple[Linear, Floats]:
     """Return how the tower lets rows in, and what it makes of made-up contexts, float32 [n, width]."""
-    inputs = made_up(features.context)
     if "id_embedding" not in encoder.widths:
-        found = encoder.runner().checked(inputs)
+        found = encoder.runner().tried(features.context)
         _check_width(encoder, found, items)
         return AS_IT_IS, found
     width = users.width if users else encoder.widths["id_embedding"]
@@ -117,10 +116,18 @@ def _encoded(encoder: Graph, features: Features, users: Table | None, items: Tab
             f"have {width or 'none'}",
             hint=f"Give the --users that it was trained with. {HOW}",
         )
+    inputs = made_up(features.context)
     found = encoder.runner().vectors(inputs, np.zeros((len(inputs), width), np.float32))
     _check_width(encoder, found, items)
-    usual = float(np.sqrt(np.mean(np.sum(users.vectors**2, axis=1)))) if users and users.ids else 1.0
-    return probe(encoder, inputs, width, usual or 1.0), found
+    return probe(encoder, features.context, _some(users, width)), found
+
+
+def _some(users: Table | None, width: int) -> Floats:
+    """Return some rows as they stand in the model, whole ones, the common row first: float32 [n, width]."""
+    if users is None or not users.ids:
+        return np.zeros((0, width), np.float32)
+    own = users.vectors[np.linspace(0, len(users.ids) - 1, PROBES).astype(np.int64)]
+    return own if users.common is None else np.concatenate([users.common[None], users.common + own])
 
 
 def _check_width(graph: Graph, found: Floats, items: Table) -> None:
