@@ -32,7 +32,7 @@ def settings(layout: Layout) -> Iterator[Finding]:
 
 
 def port(layout: Layout) -> Iterator[Finding]:
-    """Yield whether the metrics of `freshet train online --follow` can be had."""
+    """Yield whether the metrics of `freshet trainer online --follow` can be had."""
     chosen = TrainerSettings.load()
     if chosen.http_port:
         yield listening.at("trainer's metrics", chosen.http_host, chosen.http_port, "FRESHET_TRAINER_HTTP_PORT")
