@@ -19,6 +19,7 @@ from contracts.layout import Layout
 
 SCHEMA = "freshet.rebase/1"
 State = Literal["announced", "verified", "folding", "scored", "ready", "refused"]
+OVER = ("ready", "refused")
 
 
 class Rebase(msgspec.Struct, frozen=True):
@@ -70,12 +71,7 @@ def not_refused(layout: Layout, topic: str | None = None) -> list[OpenBase]:
 
     Of two that reach as far one that is ready comes later.
     """
-    store = BaseStore(layout)
-    bases = [base for base in map(store.open, store.ids()) if topic in (None, base.manifest.topic)]
-    standing = [(base, state(layout, base)) for base in bases]
-    found = [(base.manifest, where == "ready", base) for base, where in standing if where != "refused"]
-    ordered = sorted(found, key=lambda each: (each[0].cut_watermark, each[1], each[0].base_id))
-    return [base for _, _, base in ordered]
+    return [base for base, _ in _standing(layout, topic)]
 
 
 def newest(layout: Layout, topic: str | None = None) -> OpenBase:
@@ -83,8 +79,8 @@ def newest(layout: Layout, topic: str | None = None) -> OpenBase:
 
     Nor is it the one that a night has just made and not judged yet. Raises `MissingInput` when there is none.
     """
-    standing = [base for base in not_refused(layout, topic) if state(layout, base) in (None, "ready")]
-    found = [base for base in standing if not _is_of_this_night(layout, base)]
+    standing = _standing(layout, topic)
+    found = [b for b, where in standing if where == "ready" or (where is None and not _is_of_this_night(layout, b))]
     if not found:
         of_topic = f" of topic {topic!r}" if topic else ""
         others = ", ".join(sorted({base.manifest.topic for base in not_refused(layout)} - {topic}))
@@ -109,8 +105,23 @@ def after(layout: Layout, now: OpenBase) -> Rebase | None:
     return max(found, key=lambda each: each[0])[1] if found else None
 
 
+def _standing(layout: Layout, topic: str | None) -> list[tuple[OpenBase, State | None]]:
+    """Return what `not_refused` does, and where each stands; each record is read once."""
+    store = BaseStore(layout)
+    bases = [base for base in map(store.open, store.ids()) if topic in (None, base.manifest.topic)]
+    found = [(base, where) for base in bases if (where := state(layout, base)) != "refused"]
+    return sorted(
+        found, key=lambda each: (each[0].manifest.cut_watermark, each[1] == "ready", each[0].manifest.base_id)
+    )
+
+
+def _reach(standing: tuple[OpenBase, State | None]) -> tuple[int, bool, str]:
+    base, where = standing
+    return base.manifest.cut_watermark, where == "ready", base.manifest.base_id
+
+
 def _is_of_this_night(layout: Layout, base: OpenBase) -> bool:
     night = nights.chain(layout, base.manifest.topic).head()
-    if night is None or night.body.step in nights.OVER or state(layout, base):
+    if night is None or night.body.step in nights.OVER:
         return False
     return (night.body.days, night.body.parent) == (base.manifest.days, base.manifest.parent)

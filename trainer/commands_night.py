@@ -140,7 +140,7 @@ def _finish(order: NightOrder) -> None:
     if last is None or last.body.step != "announced" or last.body.base_id not in store.ids():
         return
     base = store.open(last.body.base_id)
-    if rebases.state(order.layout, base) not in ("ready", "refused"):
+    if rebases.state(order.layout, base) not in rebases.OVER:
         _rebase(rebasing(order, base), follow=False)
 
 

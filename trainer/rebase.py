@@ -33,8 +33,6 @@ from trainer.branches import Branches
 from trainer.settings import TrainerSettings
 from trainer.training_days import open_topic
 
-OVER = ("ready", "refused")
-
 
 @dataclass(frozen=True)
 class Rebasing:
@@ -58,9 +56,9 @@ def rebase(what: Rebasing) -> Entry[Rebase]:
     chain = rebases.chain(what.layout, what.base.manifest.base_id)
     while True:
         head = _head(what)
-        if head and head.body.state in OVER:
+        if head and head.body.state in rebases.OVER:
             return head
-        body = steps[head.body.state if head else None](what, head.body if head else _nothing(what))
+        body = steps[head.body.state if head else None](what, head.body if head else _nothing(what.base))
         reach("rebase.record.before")
         try:
             chain.create(chain.prepare(head, body, {}))
@@ -82,7 +80,7 @@ def judge_again(what: Rebasing, why: str) -> None:
             hint="`freshet trainer rebase --base ID` goes on with one that is under way.",
         )
     chain = rebases.chain(what.layout, what.base.manifest.base_id)
-    chain.create(chain.prepare(head, msgspec.structs.replace(_announce(what, _nothing(what)), why=why), {}))
+    chain.create(chain.prepare(head, msgspec.structs.replace(_announce(what, _nothing(what.base)), why=why), {}))
 
 
 def announce(what: Rebasing) -> None:
@@ -93,7 +91,7 @@ def announce(what: Rebasing) -> None:
     head = _head(what)
     if head is None or (head.number == 1 and head.body.state == "refused"):
         chain = rebases.chain(what.layout, what.base.manifest.base_id)
-        chain.create(chain.prepare(head, _announce(what, _nothing(what)), {}))
+        chain.create(chain.prepare(head, _announce(what, _nothing(what.base)), {}))
 
 
 def refuse(layout: Layout, base: OpenBase, who: str, why: str) -> None:
@@ -103,9 +101,9 @@ def refuse(layout: Layout, base: OpenBase, who: str, why: str) -> None:
     """
     head = rebases.head(layout, base)
     if head is None or head.body.state != "refused":
-        chain, none = rebases.chain(layout, base.manifest.base_id), (0, 0, 0, 0, 0, 0)
-        fresh = head.body if head else Rebase(base.manifest.base_id, base.digest, "refused", "", "", *none, who, why, 0)
-        body = msgspec.structs.replace(fresh, state="refused", who=who, why=why, created_at=_now())
+        before = head.body if head else _nothing(base)
+        body = msgspec.structs.replace(before, state="refused", who=who, why=why, created_at=_now())
+        chain = rebases.chain(layout, base.manifest.base_id)
         chain.create(chain.prepare(head, body, {}))
 
 
@@ -163,10 +161,8 @@ def _score(what: Rebasing, before: Rebase) -> Rebase:
         return msgspec.structs.replace(body, since=since, until=until)
     names = (before.former, what.base.manifest.base_id)
     both = recall.compared(what.layout, names, since, reached)
-    figures = (both.clicks, both.hits, both.former_hits, both.k)
-    return msgspec.structs.replace(
-        body, since=since, until=until, **dict(zip(("clicks", "hits", "former_hits", "k"), figures, strict=True))
-    )
+    figures = {"clicks": both.clicks, "hits": both.hits, "former_hits": both.former_hits, "k": both.k}
+    return msgspec.structs.replace(body, since=since, until=until, **figures)
 
 
 def _decide(what: Rebasing, before: Rebase) -> Rebase:
@@ -188,8 +184,8 @@ def _former(what: Rebasing) -> OpenBase | None:
     store, manifest = BaseStore(what.layout), what.base.manifest
     head, there = served.head(what.layout), store.ids()
     for name in (head.body.base_id if head else "", manifest.parent):
-        if name in there and name != manifest.base_id and store.open(name).manifest.topic == manifest.topic:
-            return store.open(name)
+        if name in there and name != manifest.base_id and (base := store.open(name)).manifest.topic == manifest.topic:
+            return base
     return None
 
 
@@ -242,9 +238,9 @@ def _span(base: OpenBase, since: int, until: int) -> str:
     return f"from {shown(since, zone)} to {shown(until, zone)}"
 
 
-def _nothing(what: Rebasing) -> Rebase:
-    manifest = what.base.manifest
-    return Rebase(manifest.base_id, what.base.digest, "announced", "", "", 0, 0, 0, 0, 0, 0, what.who, "", 0)
+def _nothing(base: OpenBase) -> Rebase:
+    """What the first record of a base is made of; whoever writes it says state, who, why and when."""
+    return Rebase(base.manifest.base_id, base.digest, "announced", "", "", 0, 0, 0, 0, 0, 0, "", "", 0)
 
 
 def _moved(what: Rebasing, before: Rebase, state: rebases.State, why: str) -> Rebase:
